@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The names of our chains and sets: short, owned by prefix, made from what defines a thing (rule 40).
+
+The kernel allows a chain 28 characters and a set 31. A set's kernel name is its name here plus the suffix
+of one of its two twins, so that a new version can be built beside the one in use.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from .ruleset import Direction, Family, SetKind
+
+CHAIN_PREFIX = "NPM-"
+SET_PREFIX = "npm-"
+
+FORWARD_CHAIN = "NPM-FORWARD"
+EGRESS_CHAIN = "NPM-EGRESS"
+INGRESS_CHAIN = "NPM-INGRESS"
+ACCEPT_CHAIN = "NPM-ACCEPT"
+
+TWIN_SUFFIXES = ("-a", "-b")
+
+_DIGEST_CHARACTERS = 20
+
+
+def group_chain(direction: Direction, definition: str) -> str:
+    """``NPM-I-…`` or ``NPM-E-…``, 26 characters; ``definition`` says what the group's rules are, not who is in it."""
+    letter = "I" if direction is Direction.INGRESS else "E"
+    return f"{CHAIN_PREFIX}{letter}-{_digest(definition).upper()}"
+
+
+def peer_set(family: Family, kind: SetKind, definition: str) -> str:
+    """``npm-4-…`` or ``npm-6-…``, 26 characters; ``definition`` says which peers are meant, not their addresses."""
+    number = "4" if family is Family.IPV4 else "6"
+    return f"{SET_PREFIX}{number}-{_digest(f'{kind} {definition}')}"
+
+
+def _digest(definition: str) -> str:
+    return base64.b32encode(hashlib.sha256(definition.encode()).digest())[:_DIGEST_CHARACTERS].decode().lower()
