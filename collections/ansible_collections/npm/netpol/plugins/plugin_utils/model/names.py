@@ -3,7 +3,7 @@
 """The names of our chains and sets: short, owned by prefix, made from what defines a thing (rule 40).
 
 The kernel allows a chain 28 characters and a set 31. A set's kernel name is its name here plus the suffix
-of one of its two twins, so that a new version can be built beside the one in use.
+of one of its twins, so that a new version can be built beside the one in use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ EGRESS_CHAIN = "NPM-EGRESS"
 INGRESS_CHAIN = "NPM-INGRESS"
 ACCEPT_CHAIN = "NPM-ACCEPT"
 
-TWIN_SUFFIXES = ("-a", "-b")
+# Two in turn; the third for a node whose other iptables variant still holds one of them.
+TWIN_SUFFIXES = ("-a", "-b", "-c")
 
 _DIGEST_CHARACTERS = 20
 

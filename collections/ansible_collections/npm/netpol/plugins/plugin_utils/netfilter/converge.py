@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bringing one node to what it is to hold, in at most three exchanges: look, read, apply.
+
+The caller gives the means to run a script on the node; nothing here knows how it gets there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import jinja2
+
+from ..model.names import ACCEPT_CHAIN
+from .describe import details, summary
+from .difference import Difference, difference
+from .exchange import Reply, ReplyError, frame, parse_reply
+from .hook import FIRST
+from .ipset_text import IpsetTextError, parse_sets
+from .iptables_text import IptablesTextError, parse_rule, parse_table
+from .node import (
+    Counts,
+    Facts,
+    NodeError,
+    choose_variant,
+    parse_kernel,
+    read_counts,
+    read_facts,
+    refuse_older,
+    refuse_unless_enforceable,
+)
+from .plan import PlanError, plan
+from .script import Request, apply_script, inspect_script, step_text
+from .state import FAMILIES, IPV4, IPV6, Kernel, Target
+
+# Sends the framed bytes to the node's receiver; gives back what it wrote to standard output.
+Exchange = Callable[[bytes], str]
+
+# How often a node whose state moves between reading and applying is read again.
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to enforce: see the options of the module of the same names."""
+
+    variant: str = "auto"
+    hook: str = FIRST
+    accept: bool = False
+    datapath_check: bool = True
+    allow_older: bool = False
+    allow_other_cluster: bool = False
+    lock_timeout: int = 60
+    diff_limit: int = 200
+    check_mode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a node is to hold, as rendered text, and which snapshot it comes from.
+
+    ``id`` names the three texts (a SHA-256); the texts are asked for only when the node has to be compared.
+    """
+
+    id: str
+    cluster: str
+    version: int
+    snapshot: str
+    texts: Callable[[], Rendered]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The rendered files of one node: sets of both families, and the rules of each."""
+
+    ipset: str
+    iptables: str
+    ip6tables: str
+
+
+@dataclass(slots=True)
+class Result:
+    """What was found and done. ``drift`` names what differed although nothing new was to be enforced."""
+
+    changed: bool = False
+    in_sync: bool = False
+    variant: str = ""
+    drift: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    diff: str = ""
+    counts: Counts = field(default_factory=Counts)
+    warnings: list[str] = field(default_factory=list)
+    exchanges: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    durations: dict[str, float] = field(default_factory=dict)
+
+
+class NotConvergedError(Exception):
+    """The node is not as wanted: the message says why, ``result`` what was found and done until then."""
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def converge(exchange: Exchange, templates: jinja2.Environment, wanted: Wanted | None, options: Options) -> Result:
+    """Bring the node to ``wanted``, or remove all that is ours when it is None.
+
+    Raises :class:`NotConvergedError` when the node refuses, is refused, or a step fails; what was in force
+    then stays in force.
+    """
+    run = _Run(exchange, templates, wanted, options)
+    try:
+        return run.converge()
+    except (NodeError, PlanError, ReplyError, IpsetTextError, IptablesTextError) as error:
+        raise NotConvergedError(str(error), run.result) from error
+
+
+class _Run:
+    def __init__(
+        self, exchange: Exchange, templates: jinja2.Environment, wanted: Wanted | None, options: Options
+    ) -> None:
+        self._exchange = exchange
+        self._templates = templates
+        self._wanted = wanted
+        self._options = options
+        self.result = Result()
+
+    def converge(self) -> Result:
+        with self._phase("check"):
+            facts = read_facts(self._ask(inspect_script(self._templates, with_state=False)))
+            self._look(facts)
+        if self._is_in_sync(facts):
+            self.result.in_sync = True
+            self.result.counts = facts.applied.counts
+            return self.result
+        for _ in range(_ATTEMPTS):
+            if self._read_and_apply():
+                return self.result
+        raise NodeError(
+            f"the node's rules moved {_ATTEMPTS} times under our hands: another program keeps changing them"
+        )
+
+    def _look(self, facts: Facts) -> None:
+        """What must be known or refused before anything is compared."""
+        if facts.errors:
+            raise NodeError("; ".join(facts.errors))
+        self.result.variant = choose_variant(facts, self._options.variant)
+        if self._wanted is None:
+            return
+        if self._options.datapath_check:
+            refuse_unless_enforceable(facts)
+        refuse_older(
+            facts.applied,
+            self._wanted.cluster,
+            self._wanted.version,
+            allow_older=self._options.allow_older,
+            allow_other=self._options.allow_other_cluster,
+        )
+
+    def _is_in_sync(self, facts: Facts) -> bool:
+        return (
+            self._wanted is not None
+            and facts.applied.target == self._target_id
+            and facts.applied.digest == facts.digest
+            and facts.applied.variant == self.result.variant
+            and (facts.applied.cluster, facts.applied.version) == (self._wanted.cluster, self._wanted.version)
+        )
+
+    @property
+    def _target_id(self) -> str:
+        """What the node remembers to have been given: the rendered text, and how it is hooked in."""
+        if self._wanted is None:
+            return ""
+        text = f"{self._wanted.id} {self._options.hook} {self._options.accept}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _read_and_apply(self) -> bool:
+        """One round of reading, comparing and applying; False when the node moved in between."""
+        with self._phase("read"):
+            reply = self._ask(inspect_script(self._templates, with_state=True))
+        with self._phase("compare"):
+            facts = read_facts(reply)
+            self._look(facts)
+            kernel = parse_kernel(reply.body, facts.digest)
+            differences = self._differences(kernel)
+            self._describe(facts, differences)
+        if not differences and self._wanted is None and not facts.applied.cluster:
+            return True
+        self.result.counts = _counts(self._targets())
+        if self._options.check_mode:
+            self.result.changed = bool(differences)
+            return True
+        with self._phase("apply"):
+            return self._apply(facts, kernel, differences)
+
+    def _differences(self, kernel: Kernel) -> list[Difference]:
+        targets = self._targets()
+        found = (difference(kernel, targets[family], family=family, variant=self.result.variant) for family in FAMILIES)
+        return [each for each in found if each]
+
+    def _targets(self) -> Mapping[str, Target]:
+        if self._wanted is None:
+            return {family: Target() for family in FAMILIES}
+        return parse_targets(self._wanted.texts(), hook=self._options.hook, accept=self._options.accept)
+
+    def _describe(self, facts: Facts, differences: list[Difference]) -> None:
+        lines = [line for each in differences for line in summary(each)]
+        self.result.changes = lines
+        self.result.diff = "".join(details(each, self._options.diff_limit) for each in differences)
+        if self._wanted is not None and facts.applied.digest and facts.applied.digest != facts.digest:
+            same_target = facts.applied.target == self._target_id
+            self.result.drift = lines if same_target else [f"{line} (drift or a new rule)" for line in lines]
+
+    def _apply(self, facts: Facts, kernel: Kernel, differences: list[Difference]) -> bool:
+        plans = [plan(each, kernel) for each in differences]
+        wanted = self._wanted
+        request = Request(
+            state="absent" if wanted is None else "present",
+            expected_digest=facts.digest,
+            expected_record=facts.record,
+            target=self._target_id,
+            cluster=wanted.cluster if wanted else "",
+            version=wanted.version if wanted else 0,
+            snapshot=wanted.snapshot if wanted else "",
+            variant=self.result.variant,
+            lock_timeout=self._options.lock_timeout,
+        )
+        reply = self._ask(apply_script(self._templates, request, plans))
+        if reply["moved"]:
+            # The script of a connection that was lost may have run: then the next reading finds nothing to do.
+            return False
+        self.result.changed = self.result.changed or reply["digest"] != facts.digest
+        if reply["failed"]:
+            text = step_text(plans, reply["failed"].splitlines()[0])
+            raise NodeError(_failure(reply, text))
+        if reply.errors:
+            raise NodeError("; ".join(reply.errors))
+        self.result.warnings += [reply["warning"]] if reply["warning"] else []
+        self._check_counts(reply)
+        return True
+
+    def _check_counts(self, reply: Reply) -> None:
+        found, expected = read_counts(reply), self.result.counts
+        if found != expected:
+            raise NodeError(
+                f"the node reports {found} after applying, not {expected}: another program changes our objects"
+            )
+
+    def _ask(self, script: str) -> Reply:
+        data = frame(script)
+        self.result.exchanges += 1
+        self.result.bytes_sent += len(data)
+        output = self._exchange(data)
+        self.result.bytes_received += len(output)
+        return parse_reply(output)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - start
+            self.result.durations[name] = round(self.result.durations.get(name, 0.0) + spent, 3)
+
+
+def parse_targets(rendered: Rendered, *, hook: str, accept: bool) -> dict[str, Target]:
+    """What each family is to hold, from the rendered text.
+
+    Raises the text errors of :mod:`.ipset_text` and :mod:`.iptables_text` for a template that renders
+    something else.
+    """
+    sets = parse_sets(rendered.ipset.splitlines())
+    targets = {}
+    for family, text in ((IPV4, rendered.iptables), (IPV6, rendered.ip6tables)):
+        chains = dict(parse_table(text.splitlines()).chains)
+        if accept:
+            chains[ACCEPT_CHAIN] = (parse_rule("-j ACCEPT"),)
+        own = {name: each for name, each in sets.items() if each.family == family}
+        targets[family] = Target(own, chains, hook)
+    return targets
+
+
+def _counts(targets: Mapping[str, Target]) -> Counts:
+    return Counts(
+        sets=sum(len(target.sets) for target in targets.values()),
+        members=sum(len(each.members) for target in targets.values() for each in target.sets.values()),
+        rules=sum(len(rules) for target in targets.values() for rules in target.chains.values()),
+    )
+
+
+def _failure(reply: Reply, text: str) -> str:
+    step = reply["failed"].splitlines()[0]
+    errors = "; ".join(reply.errors) or "no message"
+    message = f"step '{step}' failed: {reply['program'].splitlines()[0]}: {errors}"
+    if (match := re.search(r"line:? (\d+)", errors)) and 0 < int(match[1]) <= len(text.splitlines()):
+        message += f" [line {match[1]}: {text.splitlines()[int(match[1]) - 1]}]"
+    if reply["not_taken_back"]:
+        message += f". Not all could be taken back: {reply['not_taken_back']}"
+    return message

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A difference in words: what a person reads in ``--diff`` and what a result names as drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN
+from .difference import ChainChange, Difference, SetChange
+from .locality import dispatch
+from .state import IPV4, Rule
+
+_FAMILY_NAMES = {IPV4: "IPv4"}
+
+
+def summary(change: Difference) -> list[str]:
+    """One line for each thing that differs, without the members."""
+    return [f"{_family(change)}: {line}" for line in _headlines(change)]
+
+
+def details(change: Difference, limit: int) -> str:
+    """A readable diff of at most about ``limit`` lines; what is left out is counted."""
+    lines = list(_detail_lines(change))
+    if len(lines) > limit:
+        lines = [*lines[:limit], f"  … and {len(lines) - limit} more lines"]
+    return "".join(f"{line}\n" for line in [_family(change), *lines]) if lines else ""
+
+
+def _family(change: Difference) -> str:
+    return _FAMILY_NAMES.get(change.family, "IPv6")
+
+
+def _headlines(change: Difference) -> Iterator[str]:
+    yield from change.hook.reasons
+    for chain in change.chains:
+        yield _chain_headline(chain)
+    for each in change.sets:
+        yield _set_headline(change, each)
+    for name in change.leftovers:
+        yield f"set {name} is left over"
+    for variant, table in change.stale.items():
+        yield f"{variant} still holds {len(table.chains)} chains of ours"
+
+
+def _detail_lines(change: Difference) -> Iterator[str]:
+    for reason in change.hook.reasons:
+        yield f"  {reason}"
+    for chain in change.chains:
+        yield f"  {_chain_headline(chain)}"
+        yield from _chain_lines(chain)
+    for each in change.sets:
+        yield f"  {_set_headline(change, each)}"
+        if each.live is not None and each.wanted is not None:
+            yield from (f"    + {member}" for member in sorted(each.added))
+            yield from (f"    - {member}" for member in sorted(each.removed))
+    for name in change.leftovers:
+        yield f"  set {name} is left over and goes"
+    for variant, table in change.stale.items():
+        yield f"  {variant} still holds {len(table.chains)} chains of ours: they go"
+
+
+def _chain_headline(chain: ChainChange) -> str:
+    policies = _policies((*(chain.before or ()), *(chain.after or ())))
+    named = f"chain {chain.name}" + (f" ({policies})" if policies and chain.name not in _BASE_CHAINS else "")
+    if chain.before is None:
+        return f"{named} is missing"
+    if chain.after is None:
+        return f"{named} is to go"
+    before, after = ({rule.text for rule in rules} for rules in (chain.before, chain.after))
+    missing, extra = len(after - before), len(before - after)
+    if not (missing or extra):
+        return f"{named}: rules repeated or out of order"
+    return f"{named}: {missing} rules missing, {extra} rules too many"
+
+
+_BASE_CHAINS = (INGRESS_CHAIN, EGRESS_CHAIN)
+
+
+def _chain_lines(chain: ChainChange) -> Iterator[str]:
+    if chain.name in _BASE_CHAINS:
+        before, after = (_pods(chain.name, rules or ()) for rules in (chain.before, chain.after))
+        for pod in sorted(before.keys() | after.keys()):
+            if before.get(pod) != after.get(pod):
+                yield f"    {pod}: {before.get(pod, 'not isolated')} -> {after.get(pod, 'not isolated')}"
+        return
+    before_texts, after_texts = ([rule.text for rule in rules or ()] for rules in (chain.before, chain.after))
+    yield from (f"    - {text}" for text in before_texts if text not in set(after_texts))
+    yield from (f"    + {text}" for text in after_texts if text not in set(before_texts))
+
+
+def _pods(chain: str, rules: Iterable[Rule]) -> dict[str, str]:
+    """``shop/web-1 10.0.0.7`` to the chain that judges it."""
+    named: dict[str, str] = {}
+    for rule in rules:
+        for address, target in dispatch(chain, (rule,)).items():
+            named.setdefault(f"{rule.comment} {address}".strip(), target)
+    return named
+
+
+def _set_headline(change: Difference, each: SetChange) -> str:
+    policies = _policies(
+        rule
+        for chains in (change.target.chains, change.table.chains)
+        for rules in chains.values()
+        for rule in rules
+        if each.base in rule.sets or (each.live and each.live.name in rule.sets)
+    )
+    named = f"set {each.base}" + (f" ({policies})" if policies else "")
+    if each.live is None:
+        return f"{named} is missing ({len(each.added)} members)"
+    if each.wanted is None:
+        return f"{named} is to go"
+    if each.of_wrong_type:
+        return f"{named} is of type {each.live.kind}, not {each.wanted.kind}"
+    return f"{named}: {len(each.added)} members missing, {len(each.removed)} members too many"
+
+
+def _policies(rules: Iterable[Rule]) -> str:
+    return ", ".join(sorted({rule.comment for rule in rules if rule.comment}))

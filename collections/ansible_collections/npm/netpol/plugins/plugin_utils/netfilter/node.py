@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a node said about itself, and whether we may and how we should enforce on it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from .exchange import Reply
+from .ipset_text import IpsetTextError, parse_sets
+from .iptables_text import IptablesTextError, parse_table
+from .state import LEGACY, NFT, Kernel, Set, Table
+
+
+class NodeError(Exception):
+    """The node can't enforce, or we must not: the message says why and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much a kernel holds of ours: sets, their members, and rules, both families together."""
+
+    sets: int = 0
+    members: int = 0
+    rules: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was last put on the node, as it remembers it; empty strings when it remembers nothing."""
+
+    target: str = ""
+    digest: str = ""
+    cluster: str = ""
+    version: int = 0
+    snapshot: str = ""
+    variant: str = ""
+    counts: Counts = Counts()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One node: what it remembers, the digest of what its kernel holds of ours, and what decides how to enforce."""
+
+    applied: Applied
+    digest: str
+    record: str
+    default_variant: str
+    variants: tuple[str, ...]
+    hinted: tuple[str, ...]
+    foreign_rules: dict[str, int]
+    obstacles: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+def read_facts(reply: Reply) -> Facts:
+    """The facts that every exchange begins with."""
+    return Facts(
+        applied=Applied(
+            target=reply["last_target"],
+            digest=reply["last_digest"],
+            cluster=reply["last_cluster"],
+            version=reply.number("last_version"),
+            snapshot=reply["last_snapshot"],
+            variant=reply["last_variant"],
+            counts=read_counts(reply, "last_"),
+        ),
+        digest=reply["digest"],
+        record=reply["record"],
+        default_variant=reply["default_variant"],
+        variants=tuple(reply["variants"].split()),
+        hinted=tuple(reply["hinted"].split()),
+        foreign_rules={variant: reply.number(f"foreign_{variant}") for variant in (NFT, LEGACY)},
+        obstacles=tuple(_OBSTACLES[name] for name in reply["obstacles"].split() if name in _OBSTACLES),
+        errors=tuple(reply.errors),
+    )
+
+
+def read_counts(reply: Reply, prefix: str = "") -> Counts:
+    return Counts(*(reply.number(prefix + name) for name in ("sets", "members", "rules")))
+
+
+_OBSTACLES = {
+    "ipvs": "kube-proxy runs in IPVS mode (the interface kube-ipvs0 exists): Services bypass the FORWARD chain",
+    "cilium": "a Cilium datapath is active (the interface cilium_host exists): pod traffic bypasses iptables",
+    "bridge": "pods are bridged, but net.bridge.bridge-nf-call-iptables is not 1: their traffic bypasses FORWARD",
+}
+
+
+def choose_variant(facts: Facts, option: str) -> str:
+    """The iptables variant to enforce with: the option, else kube-proxy's, else the one with rules, else the default.
+
+    Raises :class:`NodeError` when the option's programs are missing, or when both variants carry
+    kube-proxy's chains and the option does not decide.
+    """
+    if option in (NFT, LEGACY):
+        if option not in facts.variants:
+            raise NodeError(f"npm_variant is {option}, but the node has no iptables of that variant")
+        return option
+    if len(facts.hinted) > 1:
+        raise NodeError(
+            "both iptables variants (nft and legacy) carry the kubelet's or kube-proxy's chains: "
+            "set npm_variant for this node to the one that kube-proxy uses"
+        )
+    if facts.hinted:
+        return facts.hinted[0]
+    with_rules = [variant for variant in facts.variants if facts.foreign_rules[variant]]
+    if len(with_rules) == 1:
+        return with_rules[0]
+    return facts.default_variant
+
+
+def refuse_unless_enforceable(facts: Facts) -> None:
+    """Raise :class:`NodeError` when the traffic of this node's pods doesn't pass the FORWARD chain."""
+    if facts.obstacles:
+        raise NodeError(
+            f"rules on this node would not be passed by its pods' traffic: {'; '.join(facts.obstacles)}. "
+            "If that is not so here, set npm_datapath_check to false."
+        )
+
+
+def refuse_older(applied: Applied, cluster: str, version: int, *, allow_older: bool, allow_other: bool) -> None:
+    """Raise :class:`NodeError` when the node holds what a newer snapshot, or one of another cluster, gave it."""
+    if not applied.cluster:
+        return
+    if applied.cluster != cluster:
+        if not allow_other:
+            raise NodeError(
+                f"the node enforces the policies of cluster {applied.cluster}; this snapshot is of {cluster}. "
+                "Set npm_allow_other_cluster to true to take the node over."
+            )
+        return
+    if version < applied.version and not allow_older:
+        raise NodeError(
+            f"the node enforces a newer snapshot (resourceVersion {applied.version}; this one has {version}). "
+            "Set npm_allow_older to true to go back."
+        )
+
+
+def parse_kernel(state: str, digest: str) -> Kernel:
+    """The node's state as it was sent.
+
+    Raises :class:`NodeError` when it doesn't have the digest that came with it, or can't be read.
+    """
+    if hashlib.sha256(state.encode()).hexdigest() != digest:
+        raise NodeError("the state that the node sent does not have the digest that it announced")
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in state.splitlines():
+        if line.startswith("#"):
+            lines = sections.setdefault(line[1:], [])
+        else:
+            lines.append(line)
+    sets: dict[str, Set] = {}
+    tables: dict[tuple[str, str], Table] = {}
+    try:
+        for name, content in sections.items():
+            if name == "sets":
+                sets = parse_sets(sorted(content, key=lambda line: not line.startswith("create")))
+            else:
+                variant, _, family = name.partition(" ")
+                tables[(variant, family)] = parse_table(content)
+    except (IpsetTextError, IptablesTextError) as error:
+        raise NodeError(f"cannot read the node's state: {error}") from error
+    return Kernel(sets, tables)
