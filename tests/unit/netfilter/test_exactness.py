@@ -14,7 +14,6 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.plan import p
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import IPV4, Target
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
 from unit.netfilter.simulated_kernel import VARIANT, SimulatedKernel
 
 LOCAL = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
@@ -28,7 +27,7 @@ rules = st.tuples(st.sampled_from((0, *PORTS)), st.sampled_from(("", *SETS)))
 groups = st.lists(rules, max_size=3)
 states = st.fixed_dictionaries(
     {
-        "groups": st.fixed_dictionaries({name: groups for name in ("A", "B")}),
+        "groups": st.fixed_dictionaries(dict.fromkeys(("A", "B"), groups)),
         "ingress": st.dictionaries(st.sampled_from(LOCAL), st.sampled_from("AB")),
         "egress": st.dictionaries(st.sampled_from(LOCAL), st.sampled_from("AB")),
         "sets": st.fixed_dictionaries(
