@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Removing a lab, whoever made it and however that ended: from the namespaces' names and the directory alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import netns
+
+DIRECTORY = Path("/run/npm-netpol-lab")
+
+
+def remove(lab_id: str) -> None:
+    """Remove all that there is of the lab; nothing there is no error."""
+    # A pod may have been coming into being while we looked: again, until there is none.
+    while names := netns.existing(netns.prefix(lab_id)):
+        netns.end_processes(names)
+        netns.delete(names)
+    shutil.rmtree(DIRECTORY / lab_id, ignore_errors=False) if (DIRECTORY / lab_id).exists() else None
+    if DIRECTORY.exists() and not any(DIRECTORY.iterdir()):
+        DIRECTORY.rmdir()
+
+
+def start_watchdog(lab_id: str) -> subprocess.Popen[bytes]:
+    """A process that removes the lab when the caller's end of the pipe closes: when we end, even by kill -9.
+
+    Closing its ``stdin`` after writing a byte ends it without removing anything.
+    """
+    command = [sys.executable, "-m", "lab.cleanup", lab_id]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+        start_new_session=True,
+    )
+
+
+def dismiss(watchdog: subprocess.Popen[bytes]) -> None:
+    watchdog.communicate(b"x")
+
+
+if __name__ == "__main__":
+    if not sys.stdin.buffer.read():
+        remove(sys.argv[1])

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A running lab: bringing it up and down, changing its cluster, running things in it. See README.md."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from . import cleanup, controller, netns, network
+from .cluster import CONTROLLER, OUTSIDE, Cluster, family_of
+from .netns import LabError
+from .node import USER, Node
+from .spec import Family, LabSpec
+from .spec import Node as NodeSpec
+
+_ID = re.compile(r"[a-z0-9]{1,6}")
+_START_PATIENCE = 20.0
+
+
+class Lab:
+    """A lab that is up. Make one with :meth:`up` or :meth:`attach`."""
+
+    def __init__(self, lab_id: str, cluster: Cluster) -> None:
+        self.id = lab_id
+        self.cluster = cluster
+        self.directory = cleanup.DIRECTORY / lab_id
+        self.nodes = {name: self._node(node) for name, node in cluster.nodes.items()}
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    # Up and down
+
+    @classmethod
+    def up(
+        cls, lab_id: str, spec: LabSpec, *, keep: bool = False, progress: Callable[[str], None] | None = None
+    ) -> Lab:
+        """Build a lab; what an earlier one of that id left goes first. ``keep``: it outlives this process.
+
+        Raises :class:`lab.netns.LabError`; then nothing is left.
+        """
+        _check(lab_id)
+        say = progress or (lambda _: None)
+        cleanup.remove(lab_id)
+        lab = cls(lab_id, Cluster.of(spec))
+        lab.directory.mkdir(mode=0o700, parents=True)
+        if not keep:
+            lab._watchdog = cleanup.start_watchdog(lab_id)
+        try:
+            lab._build(say)
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    def _build(self, say: Callable[[str], None]) -> None:
+        say(f"{len(self.nodes)} nodes and {len(self.cluster.pods)} pods as network namespaces")
+        network.build(self.id, self.cluster)
+        controller.make_keys(self.directory / "keys")
+        controller.write_inventory(self.directory, self.cluster)
+        (self.directory / "nodes").mkdir(mode=0o700)
+        say("the nodes' sshd")
+        for node in self.nodes.values():
+            node.start(self.cluster.node_ips(node.name), self.directory / "keys", self.cluster.shell)
+        for node in self.nodes.values():
+            self._wait_for_ssh(node)
+        self._save()
+
+    @classmethod
+    def attach(cls, lab_id: str) -> Lab:
+        """A lab that some process brought up. Raises :class:`lab.netns.LabError` when there is none."""
+        _check(lab_id)
+        state = cleanup.DIRECTORY / lab_id / "cluster.json"
+        if not state.exists():
+            raise LabError(f"no lab {lab_id!r} is up")
+        return cls(lab_id, Cluster.load(state))
+
+    def down(self) -> None:
+        """End and remove everything. Twice is no error."""
+        cleanup.remove(self.id)
+        for node in self.nodes.values():
+            node.reap()
+        if self._watchdog is not None:
+            cleanup.dismiss(self._watchdog)
+            self._watchdog = None
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.down()
+
+    def _node(self, spec: NodeSpec) -> Node:
+        return Node(self.id, spec, self.directory / "nodes" / spec.name)
+
+    def _save(self) -> None:
+        self.cluster.save(self.directory / "cluster.json")
+
+    def _wait_for_ssh(self, node: Node) -> None:
+        address = self.cluster.node_ips(node.name)[0]
+
+        def banner() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection((address, 22), 1) as connection:
+                return connection.recv(4) == b"SSH-"
+            return False
+
+        def up() -> bool:
+            if node.ended:
+                raise LabError(f"node {node.name} ended")
+            return netns.call_in(self.namespace("ctl"), banner)
+
+        try:
+            wait_for(up, f"sshd of node {node.name}", _START_PATIENCE)
+        except LabError as error:
+            raise LabError(f"{error}; its log: {node.log().strip()}") from error
+
+    # Files
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "api" / "kubeconfig"
+
+    @property
+    def inventory(self) -> Path:
+        return self.directory / "inventory.yml"
+
+    @property
+    def ssh_key(self) -> Path:
+        return self.directory / "keys" / "client_key"
+
+    def environment(self) -> dict[str, str]:
+        """For a process in ``ctl``: kubeconfig, inventory, ansible.cfg."""
+        return controller.environment(self.directory)
+
+    # Running things
+
+    def namespace(self, place: str) -> str:
+        """The network namespace of ``ctl``, ``ext``, ``fab``, a node, or a pod (a hostNetwork pod: its node's)."""
+        if place in ("ctl", "ext", "fab"):
+            return f"{netns.prefix(self.id)}{place}"
+        if place in self.nodes:
+            return self.nodes[place].namespace
+        pod = self.cluster.pods.get(place)
+        if pod is None:
+            raise LabError(f"no place {place!r} in lab {self.id}")
+        if pod.host_network:
+            return self.nodes[pod.node].namespace
+        if not pod.has_network:
+            raise LabError(f"pod {place} has no network: it is {pod.phase}")
+        return netns.pod_namespace(self.id, place)
+
+    def command(self, place: str, argv: Sequence[str]) -> list[str]:
+        """What runs ``argv`` there as root, with this machine's files; in a node with the node's."""
+        if place in self.nodes:
+            return self.nodes[place].command(argv)
+        return ["ip", "netns", "exec", self.namespace(place), *argv]
+
+    def run_in(
+        self,
+        place: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,  # noqa: A002 (the name that subprocess.run has)
+        check: bool = False,
+        timeout: float = 300,
+        cwd: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run and wait. ``env`` is added to :meth:`environment`; ``check``: a failure raises LabError with its output."""
+        done = subprocess.run(
+            self.command(place, argv),
+            env=self.environment() | dict(env or {}),
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout,
+            cwd=cwd,
+        )
+        if check and done.returncode:
+            raise LabError(f"{list(argv)} in {place} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def popen_in(self, place: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+        """Start and go on; ``options`` are Popen's, ``env`` is added to :meth:`environment`."""
+        environment = self.environment() | dict(options.pop("env", None) or {})
+        return subprocess.Popen(self.command(place, argv), env=environment, text=True, **options)
+
+    def ssh(self, node: str, command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the command line over SSH as the unprivileged user, from ``ctl``; ``options`` are those of :meth:`run_in`."""
+        parts = [part for option in controller.ssh_options(self.directory) for part in option.split(" ", 1)]
+        target = f"{USER}@{self.cluster.node_ips(node)[0]}"
+        argv = ["ssh", "-F", "none", "-T", "-i", str(self.ssh_key), *parts, "-o", "BatchMode=yes", target, command]
+        return self.run_in("ctl", argv, **options)
+
+    def disconnect(self, node: str) -> None:
+        """Pull the node's cable: nothing reaches it, nor its pods from other nodes."""
+        network.set_connected(self.id, self.cluster, node, connected=False)
+
+    def connect(self, node: str) -> None:
+        network.set_connected(self.id, self.cluster, node, connected=True)
+
+    # Addresses
+
+    def ips(self, place: str) -> tuple[str, ...]:
+        """The addresses of a pod, a node, ``ctl`` or ``ext``."""
+        if place in ("ctl", "ext"):
+            at = CONTROLLER if place == "ctl" else OUTSIDE
+            return tuple(at[family] for family in self.cluster.families)
+        if place in self.nodes:
+            return self.cluster.node_ips(place)
+        if place in self.cluster.pods:
+            return self.cluster.pods[place].ips
+        raise LabError(f"no place {place!r} in lab {self.id}")
+
+    def ip(self, place: str, family: Family = "ipv4") -> str:
+        return _of_family(self.ips(place), family, place)
+
+    def service_ips(self, key: str) -> tuple[str, ...]:
+        return self.cluster.services[key].cluster_ips
+
+    def load_balancer_ips(self, key: str) -> tuple[str, ...]:
+        return self.cluster.services[key].load_balancer_ips
+
+    def node_port(self, key: str, port: int = 80) -> int:
+        return next(each.node_port for each in self.cluster.services[key].ports if each.port == port)
+
+
+def remove(lab_id: str) -> None:
+    """Remove a lab, also one that nobody remembers."""
+    _check(lab_id)
+    cleanup.remove(lab_id)
+
+
+def wait_for(condition: Callable[[], bool], what: str, patience: float = 10.0) -> None:
+    """Until the condition holds. Raises :class:`lab.netns.LabError` when it does not in ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {patience:g} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def _check(lab_id: str) -> None:
+    if not _ID.fullmatch(lab_id):
+        raise LabError(f"lab id {lab_id!r}: must be one to six of a-z and 0-9")
+    if os.geteuid() != 0:
+        raise LabError("a lab needs root")
+
+
+def _of_family(addresses: Sequence[str], family: Family, whose: str) -> str:
+    for address in addresses:
+        if family_of(address) == family:
+            return address
+    raise LabError(f"{whose} has no {family} address")
