@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One node's ruleset as restore text, through the role's templates.
+
+The templates lay out lines; what has one right answer only (how ports are spelled, how long a comment may
+be) is prepared here. The spelling is that of ``ipset save`` and ``iptables-save``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from ..model.names import EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN
+from ..model.ruleset import Chain, Direction, Family, FamilyRuleset, PeerSet, Rule, Ruleset, SetKind, Target, Verdict
+from .ipset_text import maxelem_for
+
+IPSET_TEMPLATE = "ipset.j2"
+IPTABLES_TEMPLATE = "iptables.j2"
+
+# Longer than this, iptables cuts a comment without a word, and no comparison ever matches again.
+COMMENT_LIMIT = 255
+# What one multiport match takes; a range counts twice.
+_MULTIPORT_SLOTS = 15
+
+_NOT_IN_A_COMMENT = re.compile(r"[^A-Za-z0-9._/:+-]")
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_-]+")
+_PREFIX_LENGTHS = {Family.IPV4: 32, Family.IPV6: 128}
+_IPSET_FAMILIES = {Family.IPV4: "inet", Family.IPV6: "inet6"}
+_JUMPS = {Verdict.ALLOW: "RETURN", Verdict.DENY: "DROP"}
+
+
+class RenderError(ValueError):
+    """A template, or what it was given, is wrong: the message names the template and the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The restore files of one node: the sets of both families, and the filter table of each."""
+
+    ipset: str
+    iptables: str
+    ip6tables: str
+
+    @property
+    def id(self) -> str:
+        """SHA-256 (hex) over the three files: it names what is to be enforced."""
+        digest = hashlib.sha256()
+        for text in (self.ipset, self.iptables, self.ip6tables):
+            data = text.encode()
+            digest.update(b"%d\n" % len(data) + data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    name: str
+    kind: str
+    family: str
+    maxelem: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispatch:
+    """``address`` has its prefix length, as iptables prints it."""
+
+    address: str
+    pod: str
+    comment: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a chain. ``ports``, ``peers`` and ``comment`` are matches with a space before them, or empty."""
+
+    ports: str
+    peers: str
+    comment: str
+    jump: str
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    name: str
+    direction: str
+    lines: tuple[_Line, ...]
+    otherwise: _Line
+
+
+def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
+    """The environment in which ``loader``'s templates render restore text."""
+    return jinja2.Environment(  # noqa: S701 - restore text, not HTML; the values are prepared in this file
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+
+
+def render(ruleset: Ruleset, templates: jinja2.Environment) -> Rendered:
+    """The restore files of one node.
+
+    Raises :class:`RenderError` when a template is missing, wrong, or uses something that it isn't given.
+    """
+    sets = [each for family in Family for each in _sets(family, ruleset.family(family))]
+    return Rendered(
+        ipset=_fill(templates, IPSET_TEMPLATE, {"node": ruleset.node, "sets": sets}),
+        iptables=_fill(templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV4)),
+        ip6tables=_fill(templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV6)),
+    )
+
+
+def comment(names: Iterable[str]) -> str:
+    """The comment match that names policies or a pod, cut between two names where they don't all fit."""
+    words = [_NOT_IN_A_COMMENT.sub("?", name) for name in names if name]
+    if not words:
+        return ""
+    text = ", ".join(words)
+    kept = len(words)
+    while len(text) > COMMENT_LIMIT and kept > 1:
+        kept -= 1
+        text = f"{', '.join(words[:kept])}, +{len(words) - kept} more"
+    if len(text) > COMMENT_LIMIT:
+        tail = f"...{text[len(words[0]) :]}"
+        text = words[0][: COMMENT_LIMIT - len(tail)] + tail
+    quoted = text if _NEEDS_NO_QUOTES.fullmatch(text) else f'"{text}"'
+    return f" -m comment --comment {quoted}"
+
+
+def port_matches(protocol: str, ports: tuple[tuple[int, int], ...]) -> list[str]:
+    """The match on protocol and destination ports; several where one rule can't take all ports."""
+    if not protocol:
+        if ports:
+            raise RenderError(f"ports {ports} without a protocol")
+        return [""]
+    if not ports:
+        return [f" -p {protocol}"]
+    return [f" -p {protocol}{_ports(protocol, chunk)}" for chunk in _chunks(ports)]
+
+
+def _ports(protocol: str, ports: list[tuple[int, int]]) -> str:
+    spelled = [str(low) if low == high else f"{low}:{high}" for low, high in ports]
+    # sctp has a module of its own that not every kernel carries; multiport reads its ports as well.
+    if len(spelled) == 1 and protocol != "sctp":
+        return f" -m {protocol} --dport {spelled[0]}"
+    return f" -m multiport --dports {','.join(spelled)}"
+
+
+def _chunks(ports: tuple[tuple[int, int], ...]) -> Iterator[list[tuple[int, int]]]:
+    chunk: list[tuple[int, int]] = []
+    free = _MULTIPORT_SLOTS
+    for low, high in ports:
+        slots = 1 if low == high else 2
+        if slots > free:
+            yield chunk
+            chunk, free = [], _MULTIPORT_SLOTS
+        chunk.append((low, high))
+        free -= slots
+    yield chunk
+
+
+def _sets(family: Family, rules: FamilyRuleset) -> Iterator[_Set]:
+    for each in rules.sets:
+        yield _Set(each.name, each.kind, _IPSET_FAMILIES[family], maxelem_for(len(each.members)), each.members)
+
+
+def _table(ruleset: Ruleset, family: Family) -> dict[str, Any]:
+    rules = ruleset.family(family)
+    sets = {each.name: each for each in rules.sets}
+    return {
+        "node": ruleset.node,
+        "family": family.value,
+        "base": {"forward": FORWARD_CHAIN, "egress": EGRESS_CHAIN, "ingress": INGRESS_CHAIN},
+        "egress": [_dispatch(family, each) for each in rules.egress],
+        "ingress": [_dispatch(family, each) for each in rules.ingress],
+        "chains": [_chain(chain, sets) for chain in rules.chains],
+    }
+
+
+def _dispatch(family: Family, target: Target) -> _Dispatch:
+    address = f"{target.address}/{_PREFIX_LENGTHS[family]}"
+    return _Dispatch(address, target.pod, comment([target.pod] if target.pod else ()), target.chain)
+
+
+def _chain(chain: Chain, sets: Mapping[str, PeerSet]) -> _Chain:
+    return _Chain(
+        name=chain.name,
+        direction=chain.direction.value,
+        lines=tuple(line for rule in chain.rules for line in _lines(chain, rule, sets)),
+        otherwise=_Line("", "", comment(chain.policies), _JUMPS[chain.otherwise], chain.policies),
+    )
+
+
+def _lines(chain: Chain, rule: Rule, sets: Mapping[str, PeerSet]) -> Iterator[_Line]:
+    peers = _peers(chain, rule, sets)
+    for ports in port_matches(rule.protocol, rule.ports):
+        yield _Line(ports, peers, comment(rule.policies), _JUMPS[rule.verdict], rule.policies)
+
+
+def _peers(chain: Chain, rule: Rule, sets: Mapping[str, PeerSet]) -> str:
+    if not rule.peers:
+        return ""
+    if rule.peers not in sets:
+        raise RenderError(f"chain {chain.name}: no set {rule.peers}")
+    if sets[rule.peers].kind is SetKind.PORTS:
+        side = "dst,dst"
+    else:
+        side = "src" if chain.direction is Direction.INGRESS else "dst"
+    return f" -m set --match-set {rule.peers} {side}"
+
+
+def _fill(templates: jinja2.Environment, name: str, values: Mapping[str, Any]) -> str:
+    try:
+        return templates.get_template(name).render(values)
+    except jinja2.TemplateNotFound as error:
+        raise RenderError(f"template {error.name} is not on the template path") from error
+    except jinja2.TemplateSyntaxError as error:
+        raise RenderError(f"template {error.filename or error.name}, line {error.lineno}: {error.message}") from error
+    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RenderError(f"template {_place(error, name)}: {error}") from error
+
+
+def _place(error: Exception, name: str) -> str:
+    """File and line of the innermost template that ``error`` went through."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.endswith(".j2"):
+            return f"{frame.filename}, line {frame.lineno}"
+    return name

@@ -1,0 +1,217 @@
+"""Rendering: the text for each construct, its limits, and the templates that a user puts in place of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import PeerSet, Rule, Ruleset, SetKind, Verdict
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
+    COMMENT_LIMIT,
+    RenderError,
+    comment,
+    port_matches,
+    render,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .examples import ONE_OF_EVERYTHING, environment, with_rules
+
+NAME = "npm-4-aaaaaaaaaaaaaaaaaaaa"
+ALLOW = Verdict.ALLOW
+
+
+def rules_of(text: str, prefix: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(f"-A {prefix}")]
+
+
+def test_a_node_with_nothing_to_enforce_has_the_three_base_chains() -> None:
+    rendered = render(Ruleset("node-1"), environment())
+    assert rendered.ipset == ""
+    assert rendered.iptables.splitlines() == [
+        "*filter",
+        ":NPM-FORWARD - [0:0]",
+        ":NPM-EGRESS - [0:0]",
+        ":NPM-INGRESS - [0:0]",
+        "-A NPM-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+        "-A NPM-FORWARD -j NPM-EGRESS",
+        "-A NPM-FORWARD -j NPM-INGRESS",
+        "COMMIT",
+    ]
+    assert rendered.iptables.endswith("COMMIT\n")
+
+
+def test_rule_22_neighbour_discovery_passes_in_ipv6_only() -> None:
+    rendered = render(Ruleset("node-1"), environment())
+    assert "icmp" not in rendered.iptables
+    assert [line.split()[-3] for line in rendered.ip6tables.splitlines() if "icmp6" in line] == [
+        "133",
+        "134",
+        "135",
+        "136",
+        "137",
+    ]
+
+
+def test_rule_32_a_pod_that_reaches_itself_is_not_judged() -> None:
+    rendered = render(ONE_OF_EVERYTHING, environment())
+    (first, *_) = rules_of(rendered.iptables, "NPM-INGRESS ")
+    chain = ONE_OF_EVERYTHING.ipv4.ingress[0].chain
+    assert first == (f'-A NPM-INGRESS ! -s 10.1.0.5/32 -d 10.1.0.5/32 -m comment --comment "shop/web-0" -g {chain}')
+    (first, *_) = rules_of(rendered.ip6tables, "NPM-EGRESS ")
+    chain = ONE_OF_EVERYTHING.ipv6.egress[0].chain
+    assert first == (
+        f'-A NPM-EGRESS -s fd00:10:1::5/128 ! -d fd00:10:1::5/128 -m comment --comment "shop/web-0" -g {chain}'
+    )
+
+
+def test_peers_are_the_source_on_ingress_and_the_destination_on_egress() -> None:
+    rendered = render(ONE_OF_EVERYTHING, environment()).iptables
+    ingress, egress = (rules_of(rendered, prefix) for prefix in ("NPM-I-", "NPM-E-"))
+    assert {line.split("--match-set ")[1].split()[1] for line in ingress if "--match-set" in line} == {"src"}
+    assert {line.split("--match-set ")[1].split()[1] for line in egress if "--match-set" in line} == {"dst", "dst,dst"}
+
+
+def test_rule_16_a_set_of_named_ports_is_matched_on_address_and_port_of_the_destination() -> None:
+    ports = PeerSet(NAME, SetKind.PORTS, ("10.1.0.7,tcp:8080",))
+    rendered = render(with_rules(Rule(ALLOW, "", (), NAME, ()), sets=(ports,)), environment())
+    assert f" -m set --match-set {NAME} dst,dst -j RETURN" in rendered.iptables
+    assert rendered.ipset == (f"create {NAME} hash:ip,port family inet maxelem 65536\nadd {NAME} 10.1.0.7,tcp:8080\n")
+
+
+def test_rule_3_what_no_rule_allows_is_dropped_at_the_end_of_the_chain() -> None:
+    rendered = render(with_rules(policies=("shop/deny-all",)), environment())
+    assert rules_of(rendered.iptables, "NPM-I-")[-1].endswith(' -m comment --comment "shop/deny-all" -j DROP')
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ports", "expected"),
+    [
+        ("", (), [""]),
+        ("tcp", (), [" -p tcp"]),
+        ("tcp", ((80, 80),), [" -p tcp -m tcp --dport 80"]),
+        ("udp", ((5000, 5010),), [" -p udp -m udp --dport 5000:5010"]),
+        ("tcp", ((80, 80), (443, 443), (8000, 8100)), [" -p tcp -m multiport --dports 80,443,8000:8100"]),
+        ("sctp", ((7, 7),), [" -p sctp -m multiport --dports 7"]),
+    ],
+)
+def test_rule_14_ports(protocol: str, ports: tuple[tuple[int, int], ...], expected: list[str]) -> None:
+    assert port_matches(protocol, ports) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 65000), st.integers(0, 200)), min_size=1, max_size=80).map(
+        lambda pairs: tuple((low, low + more) for low, more in pairs)
+    ),
+    st.sampled_from(["tcp", "sctp"]),
+)
+def test_more_ports_than_a_rule_takes_go_on_in_the_next_one(ports: tuple[tuple[int, int], ...], protocol: str) -> None:
+    matches = port_matches(protocol, ports)
+    spelled = [match.split()[-1].split(",") for match in matches]
+    assert all(sum(1 + (":" in port) for port in each) <= 15 for each in spelled)
+    found = [tuple(int(end) for end in port.split(":")) for each in spelled for port in each]
+    assert [(each[0], each[-1]) for each in found] == list(ports)
+
+
+def test_ports_without_a_protocol_are_refused() -> None:
+    with pytest.raises(RenderError, match="without a protocol"):
+        render(with_rules(Rule(ALLOW, "", ((80, 80),), "", ())), environment())
+
+
+def test_a_rule_whose_set_is_missing_is_refused() -> None:
+    with pytest.raises(RenderError, match=f"chain NPM-I-.*: no set {NAME}"):
+        render(with_rules(Rule(ALLOW, "", (), NAME, ())), environment())
+
+
+@pytest.mark.parametrize(("members", "maxelem"), [(0, 65536), (65536, 65536), (65537, 131072), (131073, 262144)])
+def test_a_set_has_room_for_its_members(members: int, maxelem: int) -> None:
+    big = PeerSet(NAME, SetKind.ADDRESSES, tuple(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(members)))
+    lines = render(with_rules(sets=(big,)), environment()).ipset.splitlines()
+    assert lines[0] == f"create {NAME} hash:ip family inet maxelem {maxelem}"
+    assert len(lines) == members + 1
+
+
+def test_comments_name_policies_and_are_cut_between_two_of_them() -> None:
+    assert comment(()) == ""
+    assert comment(["npm_always_allowed_sources"]) == " -m comment --comment npm_always_allowed_sources"
+    assert comment(["shop/a", "shop/b"]) == ' -m comment --comment "shop/a, shop/b"'
+    text = comment([f"shop/policy-{number:03}" for number in range(100)])
+    assert text.startswith(' -m comment --comment "shop/policy-000, shop/policy-001, ')
+    assert text.endswith(', +86 more"')
+
+
+def test_rule_40_a_name_longer_than_a_comment_is_cut() -> None:
+    name = f"{'n' * 63}/{'p.' * 126}p"
+    (alone, with_more) = (comment([name]), comment([name, "shop/b", "shop/c"]))
+    assert alone.endswith('..."')
+    assert with_more.endswith('..., +2 more"')
+    for text in (alone, with_more):
+        assert len(text.split('"')[1]) == COMMENT_LIMIT
+
+
+@given(st.lists(st.text(max_size=400), max_size=60))
+def test_no_name_breaks_out_of_its_comment(names: list[str]) -> None:
+    text = comment(names)
+    if not text:
+        return
+    prefix, _, content = text.partition("--comment ")
+    assert prefix == " -m comment "
+    inner = content[1:-1] if content.startswith('"') else content
+    assert len(inner.encode()) <= COMMENT_LIMIT
+    assert not set(inner) & set("\"'\\\n\r\t`$")
+
+
+def test_the_same_ruleset_gives_the_same_bytes_and_id() -> None:
+    first, second = (render(ONE_OF_EVERYTHING, environment()) for _ in range(2))
+    assert first == second
+    assert first.id == second.id
+    assert first.id != render(Ruleset("node-1"), environment()).id
+
+
+def test_the_id_tells_apart_what_stands_in_which_file() -> None:
+    rendered = render(ONE_OF_EVERYTHING, environment())
+    moved = type(rendered)(rendered.ipset + rendered.iptables, "", rendered.ip6tables)
+    assert rendered.id != moved.id
+
+
+def test_a_template_of_the_user_comes_before_ours(tmp_path: Path) -> None:
+    (tmp_path / "ipset.j2").write_text("# {{ node }}\n")
+    rendered = render(ONE_OF_EVERYTHING, environment([tmp_path]))
+    assert rendered.ipset == f"# {ONE_OF_EVERYTHING.node}\n"
+    assert rendered.iptables == render(ONE_OF_EVERYTHING, environment()).iptables
+
+
+def test_a_template_of_the_user_can_extend_ours(tmp_path: Path) -> None:
+    (tmp_path / "iptables.j2").write_text(
+        '{% extends "enforce/iptables.j2" %}\n'
+        "{% block denied %}\n"
+        "-A {{ chain.name }} -j NFLOG --nflog-group 100\n"
+        "{{ super() }}"
+        "{% endblock %}\n"
+    )
+    ours = render(ONE_OF_EVERYTHING, environment()).iptables.splitlines()
+    theirs = render(ONE_OF_EVERYTHING, environment([tmp_path])).iptables.splitlines()
+    added = [line for line in theirs if "NFLOG" in line]
+    assert len(added) == len(ONE_OF_EVERYTHING.ipv4.chains)
+    assert [line for line in theirs if line not in added] == ours
+    for line in added:
+        assert theirs[theirs.index(line) + 1].startswith(line.split(" -j ")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("*filter\n{% for x in %}\n", 2, "Expected an expression"),
+        ("*filter\n\n{{ chains[0].nmae }}\n", 3, "nmae"),
+        ("{{ 1 / 0 }}\n", 1, "division by zero"),
+        ("{% include 'elsewhere.j2' %}\n", 0, "elsewhere.j2 is not on the template path"),
+    ],
+)
+def test_an_error_names_the_template_and_the_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    template = tmp_path / "iptables.j2"
+    template.write_text(text)
+    with pytest.raises(RenderError, match=message) as caught:
+        render(ONE_OF_EVERYTHING, environment([tmp_path]))
+    if line:
+        assert f"template {template}, line {line}: " in str(caught.value)
