@@ -35,7 +35,8 @@ from .node import (
     refuse_unless_enforceable,
 )
 from .plan import PlanError, plan
-from .script import Request, apply_script, inspect_script, step_text
+from .render import Rendered
+from .script import Confirmed, Request, apply_script, inspect_script, step_text
 from .state import FAMILIES, IPV4, IPV6, Kernel, Target
 
 # Sends the framed bytes to the node's receiver; gives back what it wrote to standard output.
@@ -72,15 +73,6 @@ class Wanted:
     version: int
     snapshot: str
     texts: Callable[[], Rendered]
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """The rendered files of one node: sets of both families, and the rules of each."""
-
-    ipset: str
-    iptables: str
-    ip6tables: str
 
 
 @dataclass(slots=True)
@@ -134,7 +126,7 @@ class _Run:
 
     def converge(self) -> Result:
         with self._phase("check"):
-            facts = read_facts(self._ask(inspect_script(self._templates, with_state=False)))
+            facts = read_facts(self._ask(inspect_script(self._templates, confirmed=self._confirmed())))
             self._look(facts)
         if self._is_in_sync(facts):
             self.result.in_sync = True
@@ -165,13 +157,19 @@ class _Run:
         )
 
     def _is_in_sync(self, facts: Facts) -> bool:
+        if self._wanted is None:
+            return not (facts.holds_ours or facts.applied.cluster)
         return (
-            self._wanted is not None
-            and facts.applied.target == self._target_id
+            facts.applied.target == self._target_id
             and facts.applied.digest == facts.digest
             and facts.applied.variant == self.result.variant
-            and (facts.applied.cluster, facts.applied.version) == (self._wanted.cluster, self._wanted.version)
+            and facts.applied.cluster == self._wanted.cluster
         )
+
+    def _confirmed(self) -> Confirmed | None:
+        if self._wanted is None or self._options.check_mode:
+            return None
+        return Confirmed(self._target_id, self._wanted.cluster, self._wanted.version, self._wanted.snapshot)
 
     @property
     def _target_id(self) -> str:
@@ -191,8 +189,6 @@ class _Run:
             kernel = parse_kernel(reply.body, facts.digest)
             differences = self._differences(kernel)
             self._describe(facts, differences)
-        if not differences and self._wanted is None and not facts.applied.cluster:
-            return True
         self.result.counts = _counts(self._targets())
         if self._options.check_mode:
             self.result.changed = bool(differences)
@@ -280,7 +276,10 @@ def parse_targets(rendered: Rendered, *, hook: str, accept: bool) -> dict[str, T
     sets = parse_sets(rendered.ipset.splitlines())
     targets = {}
     for family, text in ((IPV4, rendered.iptables), (IPV6, rendered.ip6tables)):
-        chains = dict(parse_table(text.splitlines()).chains)
+        table = parse_table(text.splitlines())
+        if table.forward:
+            raise IptablesTextError("the template iptables.j2 renders a rule of FORWARD, which is not ours")
+        chains = dict(table.chains)
         if accept:
             chains[ACCEPT_CHAIN] = (parse_rule("-j ACCEPT"),)
         own = {name: each for name, each in sets.items() if each.family == family}

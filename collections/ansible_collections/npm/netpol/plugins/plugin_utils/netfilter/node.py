@@ -46,6 +46,7 @@ class Facts:
     applied: Applied
     digest: str
     record: str
+    holds_ours: bool
     default_variant: str
     variants: tuple[str, ...]
     hinted: tuple[str, ...]
@@ -68,6 +69,7 @@ def read_facts(reply: Reply) -> Facts:
         ),
         digest=reply["digest"],
         record=reply["record"],
+        holds_ours=reply.number("ours") > 0,
         default_variant=reply["default_variant"],
         variants=tuple(reply["variants"].split()),
         hinted=tuple(reply["hinted"].split()),

@@ -34,6 +34,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a node that turns out to hold ``target`` already is to remember as its newest snapshot."""
+
+    target: str
+    cluster: str
+    version: int
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
 class _ScriptStep:
     title: str
     file: str
@@ -69,9 +79,13 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
     return result
 
 
-def inspect_script(templates: jinja2.Environment, *, with_state: bool) -> str:
+def inspect_script(
+    templates: jinja2.Environment, *, with_state: bool = False, confirmed: Confirmed | None = None
+) -> str:
     """The script that tells facts and the digest, and with ``with_state`` all that the kernel holds of ours."""
-    return templates.get_template(INSPECT_TEMPLATE).render(begin=BEGIN, end=END, with_state=with_state)
+    return templates.get_template(INSPECT_TEMPLATE).render(
+        begin=BEGIN, end=END, with_state=with_state, confirmed=confirmed
+    )
 
 
 def apply_script(templates: jinja2.Environment, request: Request, plans: Iterable[Plan]) -> str:
