@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The run directory: what compile leaves on the controller for the nodes of the same run.
+
+::
+
+    run.json                            which snapshot, and which nodes are left out and why
+    nodes/NODE/ruleset.json             model.ruleset
+    nodes/NODE/ipset.restore
+    nodes/NODE/iptables.restore
+    nodes/NODE/ip6tables.restore
+    nodes/NODE/target                   one line: the id of what is rendered
+
+``run.json`` is written last and removed first: a directory that has one is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from .model import ruleset as rulesets
+from .model.ruleset import Ruleset
+from .netfilter.render import Rendered
+
+FORMAT = "npm.netpol/run"
+VERSION = 1
+
+_RUN = "run.json"
+_NODES = "nodes"
+_RULESET = "ruleset.json"
+_TARGET = "target"
+_RENDERED = {"ipset": "ipset.restore", "iptables": "iptables.restore", "ip6tables": "ip6tables.restore"}
+
+
+class SpoolError(Exception):
+    """A run directory can't be written, or isn't one: the message names the path and the reason."""
+
+
+class Exclusion(StrEnum):
+    """Why a node of the inventory gets nothing."""
+
+    WINDOWS = "windows"
+    VIRTUAL = "virtual"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A node of the inventory that has no files in this run, and the reason in words."""
+
+    kind: Exclusion
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What every node of a run shares. ``snapshot`` is the snapshot's id, ``cluster`` the UID of its kube-system."""
+
+    cluster: str
+    resource_version: int
+    snapshot: str
+    excluded: Mapping[str, Excluded] = field(default_factory=dict)
+
+
+class RunWriter:
+    """Fills a run directory: one :meth:`add` for each node, then :meth:`finish`.
+
+    Raises :class:`SpoolError` when the directory can't be written, or holds something other than a run.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _remove_earlier_run(directory)
+            (directory / _NODES).mkdir(mode=0o700)
+        except OSError as error:
+            raise _cannot("write", error, directory) from error
+
+    def add(self, ruleset: Ruleset, rendered: Rendered) -> None:
+        node = _node_directory(self.directory, ruleset.node)
+        try:
+            node.mkdir(mode=0o700)
+            _write(node / _RULESET, rulesets.dump(ruleset) + "\n")
+            for attribute, name in _RENDERED.items():
+                _write(node / name, getattr(rendered, attribute))
+            _write(node / _TARGET, rendered.id + "\n")
+        except OSError as error:
+            raise _cannot("write", error, node) from error
+
+    def finish(self, run: Run) -> None:
+        data = {"format": FORMAT, "version": VERSION, **asdict(run)}
+        new = self.directory / f"{_RUN}.new"
+        try:
+            _write(new, json.dumps(data, sort_keys=True, indent=1) + "\n")
+            new.replace(self.directory / _RUN)
+        except OSError as error:
+            raise _cannot("write", error, new) from error
+
+
+def read_run(directory: Path) -> Run:
+    """Raises :class:`SpoolError` when ``directory`` is not a whole run of a version that this code reads."""
+    path = directory / _RUN
+    try:
+        data = json.loads(_read(path))
+    except ValueError as error:
+        raise SpoolError(f"{path}: not JSON: {error}") from error
+    if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+        raise SpoolError(f"{path}: not a {FORMAT} of version {VERSION}")
+    try:
+        return Run(
+            cluster=data["cluster"],
+            resource_version=data["resource_version"],
+            snapshot=data["snapshot"],
+            excluded={
+                node: Excluded(Exclusion(each["kind"]), each["reason"]) for node, each in data["excluded"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SpoolError(f"{path}: damaged: {error!r}") from error
+
+
+def has_node(directory: Path, node: str) -> bool:
+    """Whether the run has something to enforce on ``node``."""
+    return (_node_directory(directory, node) / _TARGET).is_file()
+
+
+def read_target(directory: Path, node: str) -> str:
+    """The id of what is rendered for ``node`` (a SHA-256 in hex). Raises :class:`SpoolError`."""
+    return _read(_node_directory(directory, node) / _TARGET).strip()
+
+
+def read_rendered(directory: Path, node: str) -> Rendered:
+    """Raises :class:`SpoolError`, also when the files are not what ``target`` names."""
+    path = _node_directory(directory, node)
+    rendered = Rendered(**{attribute: _read(path / name) for attribute, name in _RENDERED.items()})
+    if rendered.id != read_target(directory, node):
+        raise SpoolError(f"{path}: the restore files changed after they were rendered")
+    return rendered
+
+
+def read_ruleset(directory: Path, node: str) -> Ruleset:
+    """Raises :class:`SpoolError`."""
+    path = _node_directory(directory, node) / _RULESET
+    try:
+        return rulesets.load(_read(path))
+    except rulesets.RulesetFormatError as error:
+        raise SpoolError(f"{path}: {error}") from error
+
+
+def _node_directory(directory: Path, node: str) -> Path:
+    if node in ("", ".", "..") or "/" in node or "\0" in node:
+        raise SpoolError(f"{node!r} is no name of a node")
+    return directory / _NODES / node
+
+
+def _remove_earlier_run(directory: Path) -> None:
+    ours = {_RUN, f"{_RUN}.new", _NODES}
+    foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
+    if foreign:
+        raise SpoolError(f"{directory}: holds {foreign[0]}, which is no part of a run; give a directory of its own")
+    (directory / _RUN).unlink(missing_ok=True)
+    (directory / f"{_RUN}.new").unlink(missing_ok=True)
+    if (directory / _NODES).exists():
+        shutil.rmtree(directory / _NODES)
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _cannot("read", error, path) from error
+
+
+def _cannot(do: str, error: OSError, path: Path) -> SpoolError:
+    return SpoolError(f"cannot {do} {error.filename or path}: {error.strerror or error}")

@@ -1,0 +1,100 @@
+"""The run directory: what is written is read back, an unfinished or foreign one is refused."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils import spool
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Ruleset
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import render
+from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Excluded, Exclusion, Run, RunWriter, SpoolError
+
+from .examples import ONE_OF_EVERYTHING, environment
+
+NODE = ONE_OF_EVERYTHING.node
+RUN = Run("uid-1", 4711, "ab" * 32, {"win-1": Excluded(Exclusion.WINDOWS, "a Windows node")})
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    directory = tmp_path / "state" / "run"
+    writer = RunWriter(directory)
+    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()))
+    writer.finish(RUN)
+    return directory
+
+
+def test_what_is_written_is_read_back(directory: Path) -> None:
+    rendered = render(ONE_OF_EVERYTHING, environment())
+    assert spool.read_run(directory) == RUN
+    assert spool.has_node(directory, NODE)
+    assert not spool.has_node(directory, "win-1")
+    assert spool.read_target(directory, NODE) == rendered.id
+    assert spool.read_rendered(directory, NODE) == rendered
+    assert spool.read_ruleset(directory, NODE) == ONE_OF_EVERYTHING
+
+
+def test_only_its_owner_reads_it(directory: Path) -> None:
+    for path in (directory, *directory.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_same_run_gives_the_same_bytes(directory: Path) -> None:
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    writer = RunWriter(directory)
+    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()))
+    writer.finish(RUN)
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_did_not_finish_is_none(directory: Path) -> None:
+    RunWriter(directory).add(Ruleset("other"), render(Ruleset("other"), environment()))
+    with pytest.raises(SpoolError, match=r"cannot read .*run\.json"):
+        spool.read_run(directory)
+    assert not spool.has_node(directory, NODE)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "nodes").mkdir()
+    with pytest.raises(SpoolError, match=r"holds thesis\.txt"):
+        RunWriter(tmp_path)
+    assert (tmp_path / "nodes").is_dir()
+
+
+def test_files_that_changed_after_rendering_are_refused(directory: Path) -> None:
+    (directory / "nodes" / NODE / "iptables.restore").write_text("*filter\nCOMMIT\n")
+    with pytest.raises(SpoolError, match="changed after they were rendered"):
+        spool.read_rendered(directory, NODE)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../etc", "a/b", "a\0b"])
+def test_no_name_of_a_node_leads_out_of_the_directory(directory: Path, name: str) -> None:
+    with pytest.raises(SpoolError, match="no name of a node"):
+        spool.read_target(directory, name)
+    with pytest.raises(SpoolError, match="no name of a node"):
+        RunWriter(directory).add(Ruleset(name), render(Ruleset(name), environment()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a npm.netpol/run"),
+        (json.dumps({"format": "npm.netpol/run", "version": 2}), "of version 1"),
+        (json.dumps({"format": "npm.netpol/run", "version": 1}), "damaged"),
+    ],
+)
+def test_another_file_is_no_run(directory: Path, text: str, message: str) -> None:
+    (directory / "run.json").write_text(text)
+    with pytest.raises(SpoolError, match=message):
+        spool.read_run(directory)
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolError, match=r"cannot write .*file.*"):
+        RunWriter(tmp_path / "file" / "run")
