@@ -43,8 +43,8 @@ options:
   variant:
     description:
       - The iptables variant to enforce with.
-      - V(auto) takes the one in which the kubelet and kube-proxy keep their chains, else the one that has rules, else the
-        default of the C(iptables) program. It refuses to guess when both variants carry those chains.
+      - V(auto) takes the one in which the kubelet and kube-proxy keep their chains, else the one that has rules, else
+        the default of the C(iptables) program. It refuses to guess when both variants carry those chains.
       - What the other variant still holds of ours is removed, after the rules of this one are in force.
     type: str
     choices: [auto, nft, legacy]

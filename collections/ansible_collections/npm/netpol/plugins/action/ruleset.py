@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bring a node to what this run has compiled for it: the connection, the run's files and the result's form."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ansible_collections.npm.netpol.plugins.plugin_utils import spool
+from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import (
+    NotConvergedError,
+    Options,
+    Result,
+    Wanted,
+    converge,
+)
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.exchange import END, RECEIVER
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import environment
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
+from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
+
+# They ask for a password on a terminal of their own, or have no standard input to give away.
+_BECOME_WITHOUT_INPUT = ("su", "runas", "machinectl", "ksu", "pbrun")
+
+# How much of a program's complaint a message repeats.
+_LONGEST_REASON = 1000
+
+
+class _LeftOutError(Exception):
+    """The run leaves this node out on purpose."""
+
+    def __init__(self, left_out: spool.Excluded) -> None:
+        super().__init__(left_out.reason)
+        self.left_out = left_out
+
+
+class ActionModule(ControllerAction):
+    _requires_connection = True
+
+    ARGUMENT_SPEC: ClassVar[dict[str, Any]] = {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "run": {"type": "path"},
+        "node": {"type": "str"},
+        "variant": {"type": "str", "choices": ["auto", *VARIANTS], "default": "auto"},
+        "hook": {"type": "str", "choices": list(HOOKS), "default": HOOKS[0]},
+        "accept": {"type": "bool", "default": False},
+        "datapath_check": {"type": "bool", "default": True},
+        "allow_older": {"type": "bool", "default": False},
+        "allow_other_cluster": {"type": "bool", "default": False},
+        "lock_timeout": {"type": "int", "default": 60},
+        "diff_limit": {"type": "int", "default": 200},
+        "template_path": {"type": "list", "elements": "path", "default": []},
+    }
+
+    def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        node = parameters["node"] or task_vars["inventory_hostname"]
+        self._refuse_connections_without_input()
+        try:
+            wanted = self._wanted(parameters["run"], node) if parameters["state"] == "present" else None
+        except _LeftOutError as error:
+            if error.left_out.kind is spool.Exclusion.UNKNOWN:
+                self.fail(str(error), node=node)
+            return {"skipped": True, "skip_reason": str(error), "msg": str(error), "node": node}
+        options = Options(
+            **{name: parameters[name] for name in Options.__slots__ if name in parameters}, check_mode=self.check_mode
+        )
+        try:
+            result = converge(self._exchange, environment(loader(parameters["template_path"])), wanted, options)
+        except NotConvergedError as error:
+            self.fail(str(error), **self._facts(node, wanted, error.result))
+        return self._facts(node, wanted, result)
+
+    def _wanted(self, run_directory: str | None, node: str) -> Wanted:
+        if not run_directory:
+            self.fail(
+                "run is required when state is present: the directory that npm.netpol.compile returned in this run"
+            )
+        directory = Path(run_directory)
+        try:
+            run = spool.read_run(directory)
+            if left_out := run.excluded.get(node):
+                raise _LeftOutError(left_out)
+            if not spool.has_node(directory, node):
+                self.fail(f"this run has compiled nothing for the node {node}: it was not among the hosts of the play")
+            return Wanted(
+                id=spool.read_target(directory, node),
+                cluster=run.cluster,
+                version=run.resource_version,
+                snapshot=run.snapshot,
+                texts=lambda: spool.read_rendered(directory, node),
+            )
+        except spool.SpoolError as error:
+            self.fail(f"no run to enforce: {error}")
+
+    def _refuse_connections_without_input(self) -> None:
+        if not self._connection.has_pipelining:
+            self.fail(
+                f"the connection {self._connection.transport} cannot carry a script's standard input: use ssh, "
+                "local or another one that supports pipelining"
+            )
+        become = self._connection.become
+        if become is not None and become.name.rpartition(".")[2] in _BECOME_WITHOUT_INPUT:
+            self.fail(
+                f"become_method {become.name} cannot carry a script's standard input: use sudo, or log in as root"
+            )
+
+    def _exchange(self, data: bytes) -> str:
+        answer = self._low_level_execute_command(RECEIVER, in_data=data, sudoable=True)
+        output: str = answer["stdout"]
+        if END not in output:
+            reason = answer["stderr"].strip() or output.strip() or "no message"
+            self.fail(f"the node's script ended early (exit status {answer['rc']}): {reason[-_LONGEST_REASON:]}")
+        return output
+
+    def _facts(self, node: str, wanted: Wanted | None, result: Result) -> dict[str, Any]:
+        facts = {name: value for name, value in asdict(result).items() if name not in ("diff", "warnings")}
+        facts["node"] = node
+        if wanted is not None:
+            facts["snapshot"] = wanted.snapshot
+        if result.warnings:
+            facts["warnings"] = result.warnings
+        if self.diff and result.diff:
+            facts["diff"] = {"prepared": result.diff}
+        return facts
