@@ -19,7 +19,8 @@ import jinja2
 
 from ..model.names import EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN
 from ..model.ruleset import Chain, Direction, Family, FamilyRuleset, PeerSet, Rule, Ruleset, SetKind, Target, Verdict
-from .ipset_text import maxelem_for
+from .ipset_text import IpsetTextError, maxelem_for, parse_sets
+from .iptables_text import IptablesTextError, parse_table
 
 IPSET_TEMPLATE = "ipset.j2"
 IPTABLES_TEMPLATE = "iptables.j2"
@@ -119,6 +120,28 @@ def render(ruleset: Ruleset, templates: jinja2.Environment) -> Rendered:
         iptables=_fill(templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV4)),
         ip6tables=_fill(templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV6)),
     )
+
+
+def check_readable(rendered: Rendered) -> None:
+    """Raise :class:`RenderError` unless a node's state could be compared with ``rendered``: for a user's templates."""
+    try:
+        sets = parse_sets(rendered.ipset.splitlines())
+    except IpsetTextError as error:
+        raise RenderError(f"template {IPSET_TEMPLATE} renders what is no input of ipset restore: {error}") from error
+    for text in (rendered.iptables, rendered.ip6tables):
+        try:
+            table = parse_table(text.splitlines())
+        except IptablesTextError as error:
+            raise RenderError(
+                f"template {IPTABLES_TEMPLATE} renders what is no input of iptables-restore: {error}"
+            ) from error
+        missing = sorted({FORWARD_CHAIN, EGRESS_CHAIN, INGRESS_CHAIN} - table.chains.keys())
+        if missing:
+            raise RenderError(f"template {IPTABLES_TEMPLATE} leaves out the chain {missing[0]}")
+        if unknown := sorted(table.references() - sets.keys()):
+            raise RenderError(
+                f"template {IPTABLES_TEMPLATE} matches the set {unknown[0]}, which {IPSET_TEMPLATE} leaves out"
+            )
 
 
 def comment(names: Iterable[str]) -> str:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Compile a snapshot and render it, node by node, into the directory of this run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
+from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError, load
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
+    RenderError,
+    check_readable,
+    environment,
+    render,
+)
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_selection import Selection, select
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings, SettingsError
+from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Run, RunWriter, SpoolError
+from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
+
+# Job runners store results; `counts` has the full numbers.
+_LONGEST_LIST = 100
+
+
+class ActionModule(ControllerAction):
+    ARGUMENT_SPEC: ClassVar[dict[str, Any]] = {
+        "snapshot": {"type": "path", "required": True},
+        "nodes": {"type": "list", "elements": "str"},
+        "inventory": {"type": "list", "elements": "str"},
+        "always_allowed_sources": {"type": "list", "elements": "str", "default": []},
+        "protected_namespaces": {"type": "list", "elements": "str", "default": ["kube-system"]},
+        "template_path": {"type": "list", "elements": "path", "default": []},
+        "directory": {"type": "path"},
+    }
+
+    def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        snapshot = self._read(Path(parameters["snapshot"]))
+        compiler = self._compiler(snapshot, parameters)
+        self._stop_before_the_cluster_is_cut_off(compiler)
+        selection = select(snapshot, parameters["nodes"], parameters["inventory"])
+        run = Run(snapshot.cluster.uid, snapshot.cluster.version, snapshot.id, selection.excluded)
+        directory = self._write(compiler, selection, run, parameters)
+        return {
+            "run": {
+                "directory": str(directory),
+                "snapshot": run.snapshot,
+                "cluster": run.cluster,
+                "resource_version": run.resource_version,
+            },
+            **_report(compiler, selection),
+        }
+
+    def _read(self, path: Path) -> Snapshot:
+        try:
+            return load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            self.fail(f"cannot read the snapshot {path}: {error.strerror}")
+        except (SnapshotFormatError, UnicodeDecodeError) as error:
+            self.fail(f"{path}: {error}")
+
+    def _compiler(self, snapshot: Snapshot, parameters: dict[str, Any]) -> Compiler:
+        settings = Settings(
+            always_allowed_sources=tuple(parameters["always_allowed_sources"]),
+            protected_namespaces=tuple(parameters["protected_namespaces"]),
+        )
+        try:
+            return Compiler(snapshot, settings)
+        except SettingsError as error:
+            self.fail(str(error))
+
+    def _stop_before_the_cluster_is_cut_off(self, compiler: Compiler) -> None:
+        if compiler.protected:
+            found = "; ".join(str(problem) for problem in compiler.protected)
+            self.fail(
+                f"no node was touched: {found}. "
+                "To enforce it nevertheless, annotate the policy so, or take its namespace out of "
+                "npm_protected_namespaces.",
+                protected=_texts(compiler.protected),
+            )
+
+    def _write(self, compiler: Compiler, selection: Selection, run: Run, parameters: dict[str, Any]) -> Path:
+        template_path = [Path(each) for each in parameters["template_path"]]
+        for each in template_path:
+            if not each.is_dir():
+                self.fail(f"template_path: {each} is no directory")
+        templates = environment(loader(template_path))
+        try:
+            writer = RunWriter(self._directory(parameters["directory"]))
+            for node in selection.compiled:
+                ruleset = compiler.ruleset(node)
+                rendered = render(ruleset, templates)
+                if template_path:
+                    check_readable(rendered)
+                writer.add(ruleset, rendered)
+            writer.finish(run)
+        except (RenderError, SpoolError) as error:
+            self.fail(f"no node was touched: {error}")
+        return writer.directory
+
+    def _directory(self, option: str | None) -> Path:
+        # Ansible removes its own temporary directory when the run ends.
+        return Path(option or tempfile.mkdtemp(prefix="npm-netpol-run-", dir=C.DEFAULT_LOCAL_TMP))
+
+
+def _report(compiler: Compiler, selection: Selection) -> dict[str, Any]:
+    names = {
+        "nodes_missing_in_inventory": selection.not_in_inventory,
+        "inventory_without_node": selection.not_in_cluster,
+        "windows_nodes": selection.windows,
+        "virtual_nodes": selection.virtual,
+    }
+    problems = {"problems": compiler.problems, "exposed_services": compiler.exposed_services}
+    return {
+        "counts": {
+            "nodes": len(selection.compiled),
+            **asdict(compiler.summary),
+            **{name: len(values) for name, values in (names | problems).items()},
+        },
+        **{name: list(values[:_LONGEST_LIST]) for name, values in names.items()},
+        **{name: _texts(values) for name, values in problems.items()},
+    }
+
+
+def _texts(problems: Iterable[object]) -> list[str]:
+    return [str(problem) for problem in problems][:_LONGEST_LIST]
