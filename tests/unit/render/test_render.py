@@ -8,7 +8,9 @@ import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import PeerSet, Rule, Ruleset, SetKind, Verdict
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     COMMENT_LIMIT,
+    Rendered,
     RenderError,
+    check_readable,
     comment,
     port_matches,
     render,
@@ -215,3 +217,24 @@ def test_an_error_names_the_template_and_the_line(tmp_path: Path, text: str, lin
         render(ONE_OF_EVERYTHING, environment([tmp_path]))
     if line:
         assert f"template {template}, line {line}: " in str(caught.value)
+
+
+def test_what_our_templates_render_is_readable() -> None:
+    check_readable(render(ONE_OF_EVERYTHING, environment()))
+
+
+@pytest.mark.parametrize(
+    ("ipset", "iptables", "message"),
+    [
+        ("destroy npm-4-x\n", "", "ipset.j2 renders what is no input of ipset restore: not a line of a set: 'destroy"),
+        ("", "*filter\nrubbish\nCOMMIT\n", "no input of iptables-restore: not a line of a filter table: 'rubbish'"),
+        ("", '-A NPM-FORWARD -m comment --comment "open\n', "no input of iptables-restore: cannot read the rule"),
+        ("", "*filter\nCOMMIT\n", "leaves out the chain NPM-EGRESS"),
+        ("", None, f"matches the set {NAME}, which ipset.j2 leaves out"),
+    ],
+)
+def test_what_a_node_could_not_be_compared_with_is_refused(ipset: str, iptables: str | None, message: str) -> None:
+    ports = PeerSet(NAME, SetKind.ADDRESSES, ())
+    good = render(with_rules(Rule(ALLOW, "", (), NAME, ()), sets=(ports,)), environment())
+    with pytest.raises(RenderError, match=message):
+        check_readable(Rendered(ipset, good.iptables if iptables is None else iptables, good.ip6tables))
