@@ -59,7 +59,9 @@ class NamedPort:
 class Pod:
     """A pod as the API reports it, whether or not it can be enforced: the compiler decides that (rules 29, 30).
 
-    ``created`` is ``metadata.creationTimestamp`` (RFC 3339, so that text order is time order).
+    ``created`` is ``metadata.creationTimestamp`` (RFC 3339, so that text order is time order). ``unreadable``
+    says that its labels or ``hostNetwork`` were not what the API allows: nobody can tell which policies select
+    it, so it is isolated in both directions and is a peer of nobody.
     """
 
     namespace: str
@@ -72,6 +74,7 @@ class Pod:
     terminating: bool = False
     created: str = ""
     ports: tuple[NamedPort, ...] = ()
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

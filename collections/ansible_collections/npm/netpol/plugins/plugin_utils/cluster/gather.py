@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Collecting projected objects, in whatever order they come, into one snapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from ..model.problem import Problem
+from ..model.snapshot import (
+    Cluster,
+    ClusterNetworkPolicy,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Pod,
+    Service,
+    Snapshot,
+    make,
+)
+from . import project
+
+IDENTITY_NAMESPACE = "kube-system"
+
+
+class Gathering:
+    """What was read so far. Raw objects are projected as they are added and not kept."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.cluster_uid = ""
+        self._namespaces: dict[str, Namespace] = {}
+        self._refused_namespaces: set[str] = set()
+        self._items: dict[str, list[Any]] = {kind: [] for kind in project.PROJECTIONS if kind != "Namespace"}
+
+    def add(self, kind: str, raw: Any) -> None:
+        """Project one raw object of a kind of :data:`project.PROJECTIONS`.
+
+        Raises :class:`project.ObjectError` for an object without an identity.
+        """
+        item = project.PROJECTIONS[kind](raw, self.problems)
+        if kind == "Namespace":
+            self._add_namespace(raw, item)
+        else:
+            self._items[kind].append(item)
+
+    def add_all(self, other: Gathering) -> None:
+        """Take over what another one read; its namespaces win over ours of the same name."""
+        self.problems += other.problems
+        self.cluster_uid = other.cluster_uid or self.cluster_uid
+        self._namespaces.update(other._namespaces)
+        self._refused_namespaces |= other._refused_namespaces
+        for kind, items in other._items.items():
+            self._items[kind] += items
+
+    def missing_namespaces(self) -> Mapping[str, Counter[str]]:
+        """Namespaces that objects are in and that were not read: name to how many objects of which kind."""
+        missing: dict[str, Counter[str]] = {}
+        for kind, items in self._items.items():
+            if kind in project.CLUSTER_SCOPED:
+                continue
+            for item in items:
+                if item.namespace not in self._namespaces and item.namespace not in self._refused_namespaces:
+                    missing.setdefault(item.namespace, Counter())[kind] += 1
+        return dict(sorted(missing.items()))
+
+    def assume_namespace(self, name: str) -> None:
+        """Add a namespace of which nothing but its name is known."""
+        self._namespaces[name] = Namespace(name, {project.NAME_LABEL: name})
+
+    def snapshot(self, resource_versions: Mapping[str, str]) -> Snapshot:
+        items: dict[str, Any] = self._items
+        pods: list[Pod] = items["Pod"]
+        nodes: list[Node] = items["Node"]
+        services: list[Service] = items["Service"]
+        policies: list[NetworkPolicy] = items["NetworkPolicy"]
+        cluster_policies: list[ClusterNetworkPolicy] = items["ClusterNetworkPolicy"]
+        return make(
+            Cluster(uid=self.cluster_uid, resource_versions=dict(sorted(resource_versions.items()))),
+            namespaces=list(self._namespaces.values()),
+            pods=pods,
+            nodes=nodes,
+            services=services,
+            network_policies=policies,
+            cluster_network_policies=cluster_policies,
+            problems=self.problems,
+        )
+
+    def _add_namespace(self, raw: Mapping[str, Any], item: Namespace | None) -> None:
+        _none, name = project.identity("Namespace", raw)
+        if item is None:
+            self._refused_namespaces.add(name)
+            self._namespaces.pop(name, None)
+            return
+        self._namespaces[name] = item
+        self._refused_namespaces.discard(name)
+        if name == IDENTITY_NAMESPACE:
+            self.cluster_uid = str(raw["metadata"].get("uid") or "")

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The snapshot file: written whole or not at all, and readable by its owner only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from ..model.snapshot import Snapshot, dump, load
+
+
+def write(snapshot: Snapshot, path: Path) -> None:
+    """Put the snapshot at ``path`` (mode 0600), in the place of a file that may be there.
+
+    Directories that are missing are made (mode 0700). A reader sees the old file or the new one, never a part.
+    Raises :class:`OSError`.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(dump(snapshot))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> Snapshot:
+    """Read a snapshot file.
+
+    Raises :class:`OSError`, or :class:`SnapshotFormatError` of the model.
+    """
+    return load(path.read_text(encoding="utf-8"))
