@@ -122,6 +122,7 @@ class _Run:
         self._templates = templates
         self._wanted = wanted
         self._options = options
+        self._sent_steps = False
         self.result = Result()
 
     def converge(self) -> Result:
@@ -189,6 +190,8 @@ class _Run:
             kernel = parse_kernel(reply.body, facts.digest)
             differences = self._differences(kernel)
             self._describe(facts, differences)
+            # A connection that was lost may hide that our steps ran: then the next reading finds nothing to do.
+            self.result.changed = self._sent_steps and not differences
         self.result.counts = _counts(self._targets())
         if self._options.check_mode:
             self.result.changed = bool(differences)
@@ -230,7 +233,7 @@ class _Run:
         )
         reply = self._ask(apply_script(self._templates, request, plans))
         if reply["moved"]:
-            # The script of a connection that was lost may have run: then the next reading finds nothing to do.
+            self._sent_steps = bool(plans)
             return False
         self.result.changed = self.result.changed or reply["digest"] != facts.digest
         if reply["failed"]:
