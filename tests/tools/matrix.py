@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The versions that are promised: the unit tests on the oldest and the newest that each Python here can have.
+
+The oldest are the lower bounds of requirements.txt, on the first Python that can have all of them; the newest are
+what pip chooses for each Python that this machine has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .places import ROOT, environment
+
+_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+# The last Python on which the oldest ansible-core's controller runs comes later; the first of ours is enough.
+_OLDEST_ON = "3.11"
+_TEST_TOOLS = ("pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7", "cryptography>=42")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment of the matrix and what goes into it."""
+
+    title: str
+    interpreter: Path
+    requirements: tuple[str, ...]
+
+    @property
+    def directory(self) -> Path:
+        return ROOT / f".venv-{self.title.replace(' ', '-')}"
+
+
+def environments() -> list[Environment]:
+    """The matrix for the Pythons that this machine has; the others are left out."""
+    ranges = _ranges()
+    found = {version: path for version in _PYTHONS if (path := _interpreter(version))}
+    newest = [Environment(f"python{version} newest", path, ranges) for version, path in found.items()]
+    if _OLDEST_ON in found:
+        oldest = tuple(_lower_bound(each) for each in ranges)
+        return [Environment(f"python{_OLDEST_ON} oldest", found[_OLDEST_ON], oldest), *newest]
+    return newest
+
+
+def run(entry: Environment) -> int:
+    """Build the environment, unless it is there, and run the unit tests in it. Pytest's exit status."""
+    python = entry.directory / "bin/python"
+    _build(entry, python)
+    subprocess.run([python, "-m", "pip", "list", "--format", "freeze"], cwd=ROOT, env=environment(), check=True)
+    values = environment(PATH=os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]))
+    # Hypothesis and pytest keep what they found apart for each version: an example of one must not steer another.
+    values |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(entry.directory / "hypothesis")}
+    cache = ["-o", f"cache_dir={entry.directory / 'pytest_cache'}"]
+    command = [python, "-m", "pytest", "-q", "-n", "2", *cache, "-m", "not root and not full", "tests/unit"]
+    return subprocess.run(command, cwd=ROOT, env=values, check=False).returncode
+
+
+def _build(entry: Environment, python: Path) -> None:
+    packages = [*entry.requirements, *_TEST_TOOLS]
+    stamp = entry.directory / "npm-stamp"
+    wanted = hashlib.sha256("\n".join([str(entry.directory), str(entry.interpreter), *packages]).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(entry.directory, ignore_errors=True)
+    subprocess.run([entry.interpreter, "-m", "venv", entry.directory], check=True)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *packages], env=environment(), check=True)
+    stamp.write_text(wanted)
+
+
+def _ranges() -> tuple[str, ...]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _lower_bound(requirement: str) -> str:
+    """``name>=1.2,<3`` -> ``name==1.2.*``: the oldest line of releases, with its fixes."""
+    found = re.fullmatch(r"([A-Za-z0-9_.-]+)>=([0-9.]+)(,.*)?", requirement)
+    if found is None:
+        raise SystemExit(f"requirements.txt: {requirement!r} has no lower bound of the form name>=version")
+    return f"{found[1]}=={found[2]}.*"
+
+
+def _interpreter(version: str) -> Path | None:
+    """The first Python of that version that starts; a version manager's stand-in for one that is absent does not."""
+    for candidate in _candidates(version):
+        probe = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+        done = subprocess.run([candidate, "-c", probe], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip() == version:
+            return candidate
+    return None
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    name = f"python{version}"
+    for directory in os.get_exec_path():
+        if os.access(candidate := Path(directory, name), os.X_OK):
+            yield candidate
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    yield from sorted(versions.glob(f"{version}.*/bin/{name}"))
