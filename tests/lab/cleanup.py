@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -20,9 +21,21 @@ def remove(lab_id: str) -> None:
     while names := netns.existing(netns.prefix(lab_id)):
         netns.end_processes(names)
         netns.delete(names)
-    shutil.rmtree(DIRECTORY / lab_id, ignore_errors=False) if (DIRECTORY / lab_id).exists() else None
-    if DIRECTORY.exists() and not any(DIRECTORY.iterdir()):
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(DIRECTORY / lab_id)
+    # The last one out; another lab may be coming in.
+    with contextlib.suppress(OSError):
         DIRECTORY.rmdir()
+
+
+def make_directory(lab_id: str) -> None:
+    """The lab's own, for root only."""
+    while True:
+        DIRECTORY.mkdir(mode=0o700, exist_ok=True)
+        # Another lab that goes down may take the directory above away in between.
+        with contextlib.suppress(FileNotFoundError):
+            (DIRECTORY / lab_id).mkdir(mode=0o700)
+            return
 
 
 def start_watchdog(lab_id: str) -> subprocess.Popen[bytes]:

@@ -9,52 +9,65 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import cleanup, controller, netns, network
+from . import cleanup, controller, netns, network, objects, proxies
 from .cluster import CONTROLLER, OUTSIDE, Cluster, family_of
+from .live import LiveCluster
 from .netns import LabError
 from .node import USER, Node
+from .probe import Answer, Continuous, LastingFlows, Probe
 from .spec import Family, LabSpec
-from .spec import Node as NodeSpec
 
 _ID = re.compile(r"[a-z0-9]{1,6}")
+_TESTS = Path(__file__).parents[1]
+_OUTSIDE_PORTS = [(80, "TCP"), (443, "TCP"), (8080, "TCP"), (53, "UDP"), (8080, "UDP"), (8080, "SCTP")]
 _START_PATIENCE = 20.0
 
 
-class Lab:
+class Lab(LiveCluster):
     """A lab that is up. Make one with :meth:`up` or :meth:`attach`."""
 
     def __init__(self, lab_id: str, cluster: Cluster) -> None:
-        self.id = lab_id
-        self.cluster = cluster
-        self.directory = cleanup.DIRECTORY / lab_id
-        self.nodes = {name: self._node(node) for name, node in cluster.nodes.items()}
+        super().__init__(lab_id, cluster)
         self._watchdog: subprocess.Popen[bytes] | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
 
     # Up and down
 
     @classmethod
     def up(
-        cls, lab_id: str, spec: LabSpec, *, keep: bool = False, progress: Callable[[str], None] | None = None
+        cls,
+        lab_id: str,
+        spec: LabSpec,
+        *,
+        keep: bool = False,
+        api: Sequence[str] | None = ("--tls",),
+        progress: Callable[[str], None] | None = None,
     ) -> Lab:
         """Build a lab; what an earlier one of that id left goes first. ``keep``: it outlives this process.
 
+        ``api``: arguments of ``python -m lab.api``; None: no API server. ``progress`` gets a line for each step.
         Raises :class:`lab.netns.LabError`; then nothing is left.
         """
         _check(lab_id)
         say = progress or (lambda _: None)
         cleanup.remove(lab_id)
         lab = cls(lab_id, Cluster.of(spec))
-        lab.directory.mkdir(mode=0o700, parents=True)
+        cleanup.make_directory(lab_id)
         if not keep:
             lab._watchdog = cleanup.start_watchdog(lab_id)
         try:
             lab._build(say)
+            if api is not None:
+                say("the Kubernetes API")
+                lab._start_api(api, spec)
+            lab.save()
         except BaseException:
             lab.down()
             raise
@@ -69,9 +82,40 @@ class Lab:
         say("the nodes' sshd")
         for node in self.nodes.values():
             node.start(self.cluster.node_ips(node.name), self.directory / "keys", self.cluster.shell)
+        agent = [sys.executable, "-m", "lab.agent", str(self.directory / "agent.sock"), self.namespace("ctl")]
+        self._start_child(agent, "agent", "agent.sock")
         for node in self.nodes.values():
             self._wait_for_ssh(node)
-        self._save()
+        say("kube-proxy's rules, and servers on the pods' ports")
+        for node in self.nodes.values():
+            proxies.prepare(self.cluster, node)
+        self.synchronise_services()
+        self.prober.serve("ext", "ext", self.ips("ext"), _OUTSIDE_PORTS)
+        for pod in self.cluster.pods.values():
+            self.serve(pod)
+
+    def _start_api(self, arguments: Sequence[str], spec: LabSpec) -> None:
+        where = ["--state-dir", str(self.directory / "api"), "--bind", self.ips("ctl")[0], "--port", "6443"]
+        inside = ["nsenter", f"--net={netns.path(self.namespace('ctl'))}", "--"]
+        self._start_child([*inside, sys.executable, "-m", "lab.api", *where, *arguments], "api", "api/ready")
+        self.api.load([*objects.all_objects(self.cluster), *spec.objects])
+
+    def _start_child(self, command: Sequence[str], name: str, sign: str) -> None:
+        """Start a process of the lab and wait for the file by which it says that it is ready."""
+        log = self.directory / f"{name}.log"
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                cwd=_TESTS,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._children.append(child)
+        wait_for(lambda: (self.directory / sign).exists() or child.poll() is not None, f"the lab's {name}")
+        if child.poll() is not None:
+            raise LabError(f"the lab's {name} ended: {log.read_text().strip()}")
 
     @classmethod
     def attach(cls, lab_id: str) -> Lab:
@@ -87,6 +131,8 @@ class Lab:
         cleanup.remove(self.id)
         for node in self.nodes.values():
             node.reap()
+        for child in self._children:
+            child.wait(10)
         if self._watchdog is not None:
             cleanup.dismiss(self._watchdog)
             self._watchdog = None
@@ -96,12 +142,6 @@ class Lab:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.down()
-
-    def _node(self, spec: NodeSpec) -> Node:
-        return Node(self.id, spec, self.directory / "nodes" / spec.name)
-
-    def _save(self) -> None:
-        self.cluster.save(self.directory / "cluster.json")
 
     def _wait_for_ssh(self, node: Node) -> None:
         address = self.cluster.node_ips(node.name)[0]
@@ -141,21 +181,6 @@ class Lab:
 
     # Running things
 
-    def namespace(self, place: str) -> str:
-        """The network namespace of ``ctl``, ``ext``, ``fab``, a node, or a pod (a hostNetwork pod: its node's)."""
-        if place in ("ctl", "ext", "fab"):
-            return f"{netns.prefix(self.id)}{place}"
-        if place in self.nodes:
-            return self.nodes[place].namespace
-        pod = self.cluster.pods.get(place)
-        if pod is None:
-            raise LabError(f"no place {place!r} in lab {self.id}")
-        if pod.host_network:
-            return self.nodes[pod.node].namespace
-        if not pod.has_network:
-            raise LabError(f"pod {place} has no network: it is {pod.phase}")
-        return netns.pod_namespace(self.id, place)
-
     def command(self, place: str, argv: Sequence[str]) -> list[str]:
         """What runs ``argv`` there as root, with this machine's files; in a node with the node's."""
         if place in self.nodes:
@@ -173,7 +198,7 @@ class Lab:
         timeout: float = 300,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run and wait. ``env`` is added to :meth:`environment`; ``check``: a failure raises LabError with its output."""
+        """Run and wait. ``env``: added to :meth:`environment`; ``check``: a failure raises LabError with its output."""
         done = subprocess.run(
             self.command(place, argv),
             env=self.environment() | dict(env or {}),
@@ -196,7 +221,7 @@ class Lab:
         return subprocess.Popen(self.command(place, argv), env=environment, text=True, **options)
 
     def ssh(self, node: str, command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run the command line over SSH as the unprivileged user, from ``ctl``; ``options`` are those of :meth:`run_in`."""
+        """Run the command line from ``ctl`` over SSH as the unprivileged user; ``options``: those of :meth:`run_in`."""
         parts = [part for option in controller.ssh_options(self.directory) for part in option.split(" ", 1)]
         target = f"{USER}@{self.cluster.node_ips(node)[0]}"
         argv = ["ssh", "-F", "none", "-T", "-i", str(self.ssh_key), *parts, "-o", "BatchMode=yes", target, command]
@@ -233,6 +258,30 @@ class Lab:
 
     def node_port(self, key: str, port: int = 80) -> int:
         return next(each.node_port for each in self.cluster.services[key].ports if each.port == port)
+
+    # Packets
+
+    def probe(self, probes: Sequence[Probe], **options: Any) -> list[Answer]:
+        """Answers in the order of the probes; ``options`` are those of :meth:`lab.probe.Prober.probe`."""
+        return self.prober.probe(probes, **options)
+
+    def reach(
+        self, source: str, target: str, port: int = 8080, protocol: str = "TCP", *, family: Family = "ipv4"
+    ) -> Answer:
+        """One probe; ``target`` is an address or a place."""
+        return self.probe([Probe(source, self._address(target, family), port, protocol)])[0]
+
+    def _address(self, target: str, family: Family) -> str:
+        known = target in self.nodes or target in self.cluster.pods or target in ("ctl", "ext")
+        return self.ip(target, family) if known else target
+
+    def continuous(self, probes: Sequence[Probe], **options: Any) -> Continuous:
+        """Attempts without pause until ``stop``; ``options`` are those of :meth:`lab.probe.Prober.continuous`."""
+        return self.prober.continuous(probes, **options)
+
+    def flows(self, probes: Sequence[Probe]) -> LastingFlows:
+        """A download or UDP exchange for each probe until ``stop``."""
+        return self.prober.flows(probes)
 
 
 def remove(lab_id: str) -> None:

@@ -9,7 +9,10 @@ on the node, a link-local gateway with a fixed neighbour entry. Nodes route to e
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from .cluster import CONTROLLER, OUTSIDE, Cluster, family_of
@@ -32,7 +35,7 @@ _HOST = {
     "net/ipv4/ping_group_range": "0 2147483647",
 }
 _ROUTER = {**_HOST, "net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
-BalancerRoutes = Mapping[str, tuple[str, ...]]
+Address = IPv4Address | IPv6Address
 _BRIDGE_FILTER = ("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables")
 # A balancer sends each connection to some node: hash ports too.
 _FABRIC = {
@@ -116,17 +119,30 @@ def remove_pod(lab_id: str, pod: Pod) -> None:
     ip_batch([f"link del {host_interface(pod.key)}"], node_namespace(lab_id, pod.node))
 
 
-def change_balancer_routes(lab_id: str, old: BalancerRoutes, new: BalancerRoutes) -> None:
-    """Load balancer address -> the addresses of the nodes that get its traffic, never none."""
-    lines = [f"route del {_whole(address)}" for address in sorted(old.keys() - new.keys())]
-    for address, nodes in sorted(new.items()):
-        if old.get(address) != nodes:
-            lines.append(" ".join([f"route replace {_whole(address)}", *(f"nexthop via {node}" for node in nodes)]))
-    ip_batch(lines, f"{prefix(lab_id)}fab")
+def set_balancer_routes(lab_id: str, families: Sequence[Family], routes: Mapping[str, tuple[str, ...]]) -> None:
+    """``routes``: load balancer address -> the addresses of the nodes that get its traffic, never none.
+
+    Those that stay as they are, are not touched.
+    """
+    fabric = f"{prefix(lab_id)}fab"
+    wanted = {ip_address(address): frozenset(map(ip_address, nodes)) for address, nodes in routes.items()}
+    held = {each: hops for family in families for each, hops in _balancer_routes(fabric, family).items()}
+    lines = [f"route del {address}" for address in held.keys() - wanted.keys()]
+    for address, nodes in wanted.items():
+        if held.get(address) != nodes:
+            lines.append(" ".join([f"route replace {address}", *(f"nexthop via {node}" for node in sorted(nodes))]))
+    ip_batch(sorted(lines), fabric)
 
 
-def _whole(address: str) -> str:
-    return f"{address}/{_LENGTH[family_of(address)][1]}"
+def _balancer_routes(fabric: str, family: Family) -> dict[Address, frozenset[Address]]:
+    """The balancer's routes that the fabric has: no other is a single address by way of a node."""
+    command = ["ip", "-n", fabric, "-j", "-4" if family == "ipv4" else "-6", "route", "show", "table", "main"]
+    found = {}
+    for route in json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout):
+        hops = [hop["gateway"] for hop in route.get("nexthops", [route]) if "gateway" in hop]
+        if hops and "/" not in route["dst"] and route["dst"] != "default":
+            found[ip_address(route["dst"])] = frozenset(map(ip_address, hops))
+    return found
 
 
 def _mac(seed: str) -> str:

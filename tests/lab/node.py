@@ -125,10 +125,13 @@ class Node:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """What runs ``argv`` as root inside the node from outside."""
-        pid = self.pid
-        inside = ["nsenter", "-t", str(pid), "--mount", "--uts", "--net", f"--pid=/proc/{pid}/ns/pid_for_children"]
         environment = [f"PATH={PATH}", "HOME=/root", "USER=root", "LC_ALL=C"]
-        return [*inside, "--wd=/", "--", f"{PATH}/env", "-i", *environment, *argv]
+        return [*self._entering(), f"{PATH}/env", "-i", *environment, *argv]
+
+    def _entering(self) -> list[str]:
+        pid = self.pid
+        namespaces = ["--mount", "--uts", "--net", f"--pid=/proc/{pid}/ns/pid_for_children"]
+        return ["nsenter", "-t", str(pid), *namespaces, "--wd=/", "--"]
 
     def run(
         self,
@@ -155,6 +158,18 @@ class Node:
         if check and text.returncode:
             raise LabError(f"node {self.name}: {command!r} ended with {text.returncode}: {text.stderr.strip()}")
         return text
+
+    def run_tool(self, argv: Sequence[str], text: str = "") -> str:
+        """What a program of this machine, by its path, prints in the node: for the lab's own doing.
+
+        Raises :class:`lab.netns.LabError` with the program's words.
+        """
+        done = subprocess.run(
+            [*self._entering(), *argv], input=text, capture_output=True, text=True, check=False, timeout=60
+        )
+        if done.returncode:
+            raise LabError(f"node {self.name}: {' '.join(argv)}: {done.stderr.strip()}")
+        return done.stdout
 
     def sudo_log(self) -> list[str]:
         """Every command line that sudo ran, as it logged it; oldest first."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a lab consists of, as plain data: nodes, namespaces, pods, Services. Addresses left out are chosen by the lab."""
+"""What a lab consists of, as plain data. Addresses that are left out are chosen by the lab."""
 
 from __future__ import annotations
 
