@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Collects what our actions reported during a run, and prints it in words at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.npm.netpol.plugins.plugin_utils.summary_text import (
+    NodeResult,
+    Outcome,
+    RunResult,
+    outcomes,
+    summary,
+)
+
+DOCUMENTATION = r"""
+name: summary
+type: aggregate
+short_description: What became of nodes, pods and policies, in words, at the end of a run
+version_added: 0.1.0
+description:
+  - Adds a summary to the output of a run that used the modules of this collection. It says how many nodes converged,
+    changed, failed or could not be reached, and why; how many pods are isolated and policies enforced; which objects
+    were refused; and where inventory and cluster disagree.
+  - Prints nothing when none of them was used.
+requirements:
+  - enable in configuration (C(callbacks_enabled=npm.netpol.summary))
+author:
+  - npm.netpol maintainers
+"""
+
+_COMPILE = "npm.netpol.compile"
+_RULESET = "npm.netpol.ruleset"
+_BEFORE_THE_NODES = ("npm.netpol.snapshot", _COMPILE)
+_SHORT_NAMES = ("snapshot", "compile", "ruleset")
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "npm.netpol.summary"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._nodes: list[NodeResult] = []
+        self._compiled: dict[str, Any] = {}
+        self._stopped = ""
+        self._check_mode = False
+        self._removing = False
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        action = _action(result._task)
+        if action == _COMPILE:
+            self._compiled = dict(result._result)
+        elif action == _RULESET:
+            changed = result._result.get("changed", False)
+            self._add_node(result, Outcome.CHANGED if changed else Outcome.UNCHANGED)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        action = _action(result._task)
+        if action in _BEFORE_THE_NODES:
+            self._stopped = _message(result)
+        elif action == _RULESET:
+            self._add_node(result, Outcome.FAILED)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        if _action(result._task) == _RULESET:
+            self._add_node(result, Outcome.UNREACHABLE)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        if _action(result._task) == _RULESET:
+            self._add_node(result, Outcome.LEFT_OUT)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        lines = summary(
+            RunResult(
+                nodes=outcomes(self._nodes),
+                compiled=self._compiled,
+                stopped=self._stopped,
+                check_mode=self._check_mode,
+                removing=self._removing,
+            )
+        )
+        if lines:
+            self._display.banner("NETWORK POLICIES")
+        for line in lines:
+            self._display.display(line)
+
+    def _add_node(self, result: Any, outcome: Outcome) -> None:
+        self._check_mode = self._check_mode or bool(result._task.check_mode)
+        self._removing = self._removing or result._task.args.get("state") == "absent"
+        self._nodes.append(
+            NodeResult(
+                host=result._host.get_name(),
+                outcome=outcome,
+                reason=_message(result),
+                drift=tuple(result._result.get("drift", ())),
+            )
+        )
+
+
+def _action(task: Any) -> str:
+    # Whoever lists the collection in `collections:` may use the short names.
+    name = task.resolved_action if task.action in _SHORT_NAMES else task.action
+    return str(name)
+
+
+def _message(result: Any) -> str:
+    return str(result._result.get("msg") or result._result.get("skip_reason") or "no reason given")

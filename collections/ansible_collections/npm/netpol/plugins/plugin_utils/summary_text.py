@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run did, in words: the lines that a person reads at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+LONGEST_LIST = 20
+_LONGEST_REASON = 400
+
+
+class Outcome(StrEnum):
+    """What became of one node."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """One host's last result; ``drift`` is what differed on the node although nothing new was to be enforced."""
+
+    host: str
+    outcome: Outcome
+    reason: str = ""
+    drift: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """All that a run reported.
+
+    ``compiled`` is the result of :mod:`npm.netpol.compile`, empty when there was none. ``stopped`` is the reason
+    why the run ended before any node was touched, or empty.
+    """
+
+    nodes: tuple[NodeResult, ...] = ()
+    compiled: Mapping[str, Any] = field(default_factory=dict)
+    stopped: str = ""
+    check_mode: bool = False
+    removing: bool = False
+
+
+def summary(run: RunResult) -> list[str]:
+    """The lines of the summary; none when the run had nothing to do with us."""
+    lines: list[str] = []
+    if run.stopped:
+        lines.append(f"No node was touched: {_one_line(run.stopped)}")
+    if run.nodes:
+        lines += _nodes(run)
+    if run.compiled:
+        lines += _cluster(run.compiled)
+    return lines
+
+
+def _nodes(run: RunResult) -> Iterator[str]:
+    numbers = Counter(node.outcome for node in run.nodes)
+    others = {outcome: numbers[outcome] for outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.LEFT_OUT)}
+    counts: Mapping[str, int] = run.compiled.get("counts", {})
+    others_text = [f"{_number(count)} {outcome}" for outcome, count in others.items() if count]
+    not_reached = counts.get("nodes", 0) + counts.get("nodes_left_out", 0) - len(run.nodes)
+    if not_reached > 0:
+        others_text.append(f"{_number(not_reached)} not reached, because the run ended early")
+    yield ", ".join([f"Nodes: {_good(run, numbers)}", *others_text])
+    for outcome in others:
+        named = [f"{node.host}: {_one_line(node.reason)}" for node in run.nodes if node.outcome is outcome]
+        yield from _list(outcome.capitalize(), sorted(named))
+    drifted = [f"{node.host}: {_one_line('; '.join(node.drift))}" for node in run.nodes if node.drift]
+    yield from _list("Drift found" if run.check_mode else "Drift found and healed", sorted(drifted))
+
+
+def _good(run: RunResult, numbers: Counter[Outcome]) -> str:
+    changed, unchanged = (_number(numbers[outcome]) for outcome in (Outcome.CHANGED, Outcome.UNCHANGED))
+    if run.removing:
+        return f"{changed} {'would be cleaned' if run.check_mode else 'cleaned'}, {unchanged} had nothing of ours"
+    if run.check_mode:
+        return f"{changed} would change, {unchanged} in sync"
+    converged = _number(numbers[Outcome.CHANGED] + numbers[Outcome.UNCHANGED])
+    return f"{converged} converged ({changed} changed, {unchanged} unchanged)"
+
+
+def _cluster(compiled: Mapping[str, Any]) -> Iterator[str]:
+    counts: Mapping[str, int] = compiled["counts"]
+    pods, ingress, egress = (
+        _number(counts[name]) for name in ("pods", "pods_isolated_ingress", "pods_isolated_egress")
+    )
+    enforced, refused = (_number(counts[name]) for name in ("policies_enforced", "policies_refused"))
+    yield f"Pods: {pods}; isolated: {ingress} for ingress, {egress} for egress"
+    yield f"Policies: {enforced} enforced, {refused} refused"
+    for name, title in _LISTS.items():
+        yield from _list(title, compiled[name], counts[name])
+
+
+_LISTS = {
+    "problems": "Refused, in whole or in part",
+    "exposed_services": "Services that hide their clients' addresses from the policies of their pods",
+    "nodes_missing_in_inventory": "Nodes of the cluster that the inventory lacks: nobody enforces for their pods",
+    "inventory_without_node": "Hosts of the inventory that the cluster lacks",
+    "windows_nodes": "Windows nodes, which are left out",
+    "virtual_nodes": "Virtual nodes, which are left out",
+}
+
+
+def _list(title: str, items: Sequence[str], total: int | None = None) -> Iterator[str]:
+    total = len(items) if total is None else total
+    if not total:
+        return
+    shown = items[:LONGEST_LIST]
+    yield f"{title} ({_number(total)}):"
+    yield from (f"  {_one_line(item)}" for item in shown)
+    if total > len(shown):
+        yield f"  … and {_number(total - len(shown))} more"
+
+
+def _one_line(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= _LONGEST_REASON else f"{words[: _LONGEST_REASON - 1]}…"
+
+
+def _number(number: int) -> str:
+    return f"{number:,}"
+
+
+def outcomes(nodes: Iterable[NodeResult]) -> tuple[NodeResult, ...]:
+    """One result for each host, the last one given, sorted by host."""
+    last = {node.host: node for node in nodes}
+    return tuple(last[host] for host in sorted(last))

@@ -1,0 +1,117 @@
+"""The summary at the end of a run: every number is there, every reason is one line, no list is endless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.npm.netpol.plugins.plugin_utils.summary_text import (
+    NodeResult,
+    Outcome,
+    RunResult,
+    outcomes,
+    summary,
+)
+
+LISTS = (
+    "problems",
+    "exposed_services",
+    "nodes_missing_in_inventory",
+    "inventory_without_node",
+    "windows_nodes",
+    "virtual_nodes",
+)
+
+
+def compiled(nodes: int = 0, left_out: int = 0, **lists: list[str]) -> dict[str, Any]:
+    """A result of npm.netpol.compile."""
+    return {
+        "counts": {
+            "nodes": nodes,
+            "nodes_left_out": left_out,
+            "pods": 12345,
+            "pods_isolated_ingress": 67,
+            "pods_isolated_egress": 8,
+            "policies_enforced": 9,
+            "policies_refused": 2,
+            **{name: len(lists.get(name, ())) for name in LISTS},
+        },
+        **{name: lists.get(name, [])[:100] for name in LISTS},
+    }
+
+
+def test_a_run_without_us_has_no_summary() -> None:
+    assert summary(RunResult()) == []
+
+
+def test_every_outcome_is_counted_and_every_failure_has_its_reason() -> None:
+    nodes = (
+        NodeResult("a", Outcome.CHANGED),
+        NodeResult("b", Outcome.UNCHANGED),
+        NodeResult("c", Outcome.UNCHANGED, drift=("IPv4: our jump in FORWARD is missing",)),
+        NodeResult("d", Outcome.FAILED, "kube-proxy runs\n  in IPVS mode"),
+        NodeResult("e", Outcome.UNREACHABLE, "Failed to connect"),
+        NodeResult("w", Outcome.LEFT_OUT, "its operating system is windows"),
+    )
+    assert summary(RunResult(nodes, compiled(nodes=5, left_out=1))) == [
+        "Nodes: 3 converged (1 changed, 2 unchanged), 1 failed, 1 unreachable, 1 left out",
+        "Failed (1):",
+        "  d: kube-proxy runs in IPVS mode",
+        "Unreachable (1):",
+        "  e: Failed to connect",
+        "Left out (1):",
+        "  w: its operating system is windows",
+        "Drift found and healed (1):",
+        "  c: IPv4: our jump in FORWARD is missing",
+        "Pods: 12,345; isolated: 67 for ingress, 8 for egress",
+        "Policies: 9 enforced, 2 refused",
+    ]
+
+
+def test_check_mode_and_removal_are_told_apart() -> None:
+    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.UNCHANGED))
+    first_lines = {
+        (check, removing): summary(RunResult(nodes, check_mode=check, removing=removing))[0]
+        for check in (False, True)
+        for removing in (False, True)
+    }
+    assert first_lines == {
+        (False, False): "Nodes: 2 converged (1 changed, 1 unchanged)",
+        (True, False): "Nodes: 1 would change, 1 in sync",
+        (False, True): "Nodes: 1 cleaned, 1 had nothing of ours",
+        (True, True): "Nodes: 1 would be cleaned, 1 had nothing of ours",
+    }
+
+
+def test_nodes_that_the_run_never_came_to_are_not_forgotten() -> None:
+    nodes = (NodeResult("a", Outcome.FAILED, "no"),)
+    (first, *_) = summary(RunResult(nodes, compiled(nodes=1200)))
+    assert first.endswith("1 failed, 1,199 not reached, because the run ended early")
+
+
+def test_a_run_that_was_stopped_says_why_first() -> None:
+    assert summary(RunResult(stopped="the API at\nhttps://10.0.0.1 answered 401")) == [
+        "No node was touched: the API at https://10.0.0.1 answered 401"
+    ]
+
+
+def test_every_list_of_the_compilation_is_shown_and_cut() -> None:
+    lists = {name: [f"{name} {number:03}" for number in range(130)] for name in LISTS}
+    lines = summary(RunResult(compiled=compiled(**lists)))
+    for name in LISTS:
+        start = lines.index(f"  {name} 000")
+        assert lines[start - 1].endswith(" (130):")
+        assert lines[start + 19] == f"  {name} 019"
+        assert lines[start + 20] == "  … and 110 more"
+    assert len(lines) == 2 + len(LISTS) * 22
+
+
+def test_a_reason_is_one_line_of_bounded_length() -> None:
+    lines = summary(RunResult((NodeResult("a", Outcome.FAILED, "long " * 1000),)))
+    assert len(lines) == 3
+    assert len(lines[2]) < 450
+    assert lines[2].endswith("…")
+
+
+def test_the_last_result_of_a_host_counts() -> None:
+    results = [NodeResult("b", Outcome.FAILED), NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.CHANGED)]
+    assert outcomes(results) == (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.CHANGED))
