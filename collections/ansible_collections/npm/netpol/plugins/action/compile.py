@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError, load
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     RenderError,
     check_readable,
@@ -58,7 +59,7 @@ class ActionModule(ControllerAction):
 
     def _read(self, path: Path) -> Snapshot:
         try:
-            return load(path.read_text(encoding="utf-8"))
+            return store.read(path)
         except OSError as error:
             self.fail(f"cannot read the snapshot {path}: {error.strerror}")
         except (SnapshotFormatError, UnicodeDecodeError) as error:
@@ -119,6 +120,7 @@ def _report(compiler: Compiler, selection: Selection) -> dict[str, Any]:
     return {
         "counts": {
             "nodes": len(selection.compiled),
+            "nodes_left_out": len(selection.excluded),
             **asdict(compiler.summary),
             **{name: len(values) for name, values in (names | problems).items()},
         },

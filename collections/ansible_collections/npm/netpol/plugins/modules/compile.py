@@ -121,6 +121,9 @@ counts:
     nodes:
       description: Nodes that files were written for.
       type: int
+    nodes_left_out:
+      description: Nodes of O(nodes) that got no files.
+      type: int
     pods:
       description: Pods with an address of their own.
       type: int
