@@ -15,7 +15,10 @@ RULES = {
     (EGRESS, WEB): [(80, "clients")],
     (INGRESS, WEB_6): [(80, "clients"), (81, "net-office")],
 }
-FOREIGN = ":OTHER - [0:0]\n-A FORWARD -s 192.0.2.0/24 -j OTHER\n-A OTHER -p tcp -m tcp --dport 99 -j DROP"
+FOREIGN = {
+    tool: f":OTHER - [0:0]\n-A FORWARD -s {network} -j OTHER\n-A OTHER -p tcp -m tcp --dport 99 -j DROP"
+    for tool, network in (("iptables", "192.0.2.0/24"), ("ip6tables", "2001:db8::/32"))
+}
 FOREIGN_SETS = "create other hash:ip family inet\nadd other 192.0.2.9"
 
 

@@ -113,6 +113,8 @@ def _set_headline(change: Difference, each: SetChange) -> str:
         return f"{named} is to go"
     if each.of_wrong_type:
         return f"{named} is of type {each.live.kind}, not {each.wanted.kind}"
+    if each.is_too_small and not (each.added or each.removed):
+        return f"{named} has room for {each.live.maxelem} members, not {each.wanted.maxelem}"
     return f"{named}: {len(each.added)} members missing, {len(each.removed)} members too many"
 
 

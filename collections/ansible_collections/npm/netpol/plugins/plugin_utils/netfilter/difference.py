@@ -35,6 +35,11 @@ class SetChange:
         """Only tampering makes one: kind and family are part of what a name stands for."""
         return bool(self.live and self.wanted) and _type(self.live) != _type(self.wanted)
 
+    @property
+    def is_too_small(self) -> bool:
+        """Room for fewer members than it should have; more is none of our concern."""
+        return bool(self.live and self.wanted and self.live.maxelem < self.wanted.maxelem)
+
 
 @dataclass(frozen=True, slots=True)
 class ChainChange:
@@ -122,7 +127,7 @@ def _live_names(sets: Mapping[str, Set], kernel: Kernel, table: Table) -> dict[s
 
 
 def _differs(change: SetChange) -> bool:
-    return change.live is None or change.of_wrong_type or bool(change.added or change.removed)
+    return bool(change.live is None or change.of_wrong_type or change.is_too_small or change.added or change.removed)
 
 
 def _type(each: Set | None) -> tuple[str, str]:

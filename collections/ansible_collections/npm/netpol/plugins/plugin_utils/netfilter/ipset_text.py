@@ -11,6 +11,10 @@ from .state import IPV4, IPV6, Set
 
 DEFAULT_MAXELEM = 65536
 
+_FAMILIES = {"inet": IPV4, "inet6": IPV6}
+# Those with a value that every set of ours has, or may have without meaning another thing.
+_PLAIN_OPTIONS = ("family", "maxelem", "hashsize", "bucketsize", "initval")
+
 
 class IpsetTextError(ValueError):
     """A line that is not ``create`` or ``add``, or that lacks what a set needs."""
@@ -19,24 +23,34 @@ class IpsetTextError(ValueError):
 def parse_sets(lines: Iterable[str]) -> dict[str, Set]:
     """Sets by name, from the lines of ``ipset save`` or of a rendered restore file.
 
-    Sizes of the hash table and its random seed are no property of a set's meaning and are left out.
+    Sizes of the hash table and its random seed are no property of a set's meaning and are left out. Any other
+    option (``timeout 300``, ``netmask 24``, a member with ``nomatch``) makes the set one of another kind.
     """
     headers: dict[str, tuple[str, str, int]] = {}
     members: dict[str, list[str]] = {}
+    excluding: set[str] = set()
     for line in lines:
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         match words:
             case ["create", name, kind, *options]:
-                headers[name] = (kind, *_family_and_maxelem(options))
+                headers[name] = _header(kind, options)
                 members[name] = []
-            case ["add", name, member, *_] if name in members:
+            case ["add", name, member, *options] if name in members:
                 members[name].append(member)
+                if "nomatch" in options:
+                    excluding.add(name)
             case _:
                 raise IpsetTextError(f"not a line of a set: {line!r}")
     return {
-        name: Set(name, kind, family, maxelem, frozenset(normal_members(family, members[name])))
+        name: Set(
+            name,
+            f"{kind} nomatch" if name in excluding else kind,
+            family,
+            maxelem,
+            frozenset(normal_members(family, members[name])),
+        )
         for name, (kind, family, maxelem) in headers.items()
     }
 
@@ -58,10 +72,23 @@ def create_line(name: str, like: Set, maxelem: int) -> str:
     return f"create {name} {like.kind} family {family} maxelem {maxelem}"
 
 
-def _family_and_maxelem(words: list[str]) -> tuple[str, int]:
-    options = dict(zip(words[::2], words[1::2], strict=False))
-    families = {"inet": IPV4, "inet6": IPV6}
-    return families.get(options.get("family", "inet"), ""), int(options.get("maxelem", DEFAULT_MAXELEM))
+def _header(kind: str, words: list[str]) -> tuple[str, str, int]:
+    """Kind, family and maxelem of a ``create`` line; options that change what a set means are part of its kind."""
+    options: dict[str, str] = {}
+    kinds = [kind]
+    position = 0
+    while position < len(words):
+        if words[position] in _PLAIN_OPTIONS:
+            options[words[position]] = words[position + 1] if position + 1 < len(words) else ""
+            position += 2
+        else:
+            kinds.append(words[position])
+            position += 1
+    try:
+        maxelem = int(options.get("maxelem", DEFAULT_MAXELEM))
+    except ValueError as error:
+        raise IpsetTextError(f"maxelem {options['maxelem']!r} of a set is not a number") from error
+    return " ".join(kinds), _FAMILIES.get(options.get("family", "inet"), ""), maxelem
 
 
 def _normal_ipv6(member: str) -> str:

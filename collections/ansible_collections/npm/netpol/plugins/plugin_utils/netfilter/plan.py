@@ -147,7 +147,7 @@ def _grow(change: Difference, names: Mapping[str, str], free: _FreeNames) -> Ste
             continue
         undo += [f"del {name} {member}" for member in sorted(each.added)]
         both = each.live.members | each.wanted.members
-        if len(both) > each.live.maxelem:
+        if each.is_too_small or len(both) > each.live.maxelem:
             temporary = free.take(each.base)
             made.append(temporary)
             lines += [*_build(temporary, each, both), f"swap {temporary} {name}", f"destroy {temporary}"]
