@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Stands in for the get-pip script that ansible-test fetches from Ansible's own server when it makes a virtual environment.
+"""Stands in for the get-pip script that ansible-test fetches from Ansible's own server.
 
 Python brings a pip with it (ensurepip); that one installs the version that was asked for, from wherever pip is
 configured to look. So the sanity tests need nothing but a package index. ansible-test runs this file by name, in the

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,9 +90,10 @@ def main(names: list[str]) -> int:
         return 2
     chosen = [check for check in known if not names or check.name in names]
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        failed = [outcome for outcome in pool.map(run, chosen) if not _report(outcome)]
+        running = [pool.submit(run, check) for check in chosen]
+        failed = [outcome for each in as_completed(running) if not _report(outcome := each.result())]
     if failed:
-        print(f"failed: {', '.join(outcome.check.name for outcome in failed)}")
+        print(f"failed: {', '.join(sorted(outcome.check.name for outcome in failed))}")
     return 1 if failed else 0
 
 

@@ -58,7 +58,7 @@ def run(entry: Environment) -> int:
     # Hypothesis and pytest keep what they found apart for each version: an example of one must not steer another.
     values |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(entry.directory / "hypothesis")}
     cache = ["-o", f"cache_dir={entry.directory / 'pytest_cache'}"]
-    command = [python, "-m", "pytest", "-q", "-n", "2", *cache, "-m", "not root and not full", "tests/unit"]
+    command = [str(python), "-m", "pytest", "-q", "-n", "2", *cache, "-m", "not root and not full", "tests/unit"]
     return subprocess.run(command, cwd=ROOT, env=values, check=False).returncode
 
 
@@ -69,8 +69,8 @@ def _build(entry: Environment, python: Path) -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(entry.directory, ignore_errors=True)
-    subprocess.run([entry.interpreter, "-m", "venv", entry.directory], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([str(entry.interpreter), "-m", "venv", str(entry.directory)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *packages], env=environment(), check=True)
     stamp.write_text(wanted)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs ansible-test sanity on a copy of the collection, with its caches in this tree: ``python -m tools.sanity [ARGS]``.
+"""Runs ansible-test sanity on a copy of the collection, caches in this tree: ``python -m tools.sanity [ARGS]``.
 
 A copy outside this tree, because ansible-test asks git which files there are (and git may refuse a tree that
 belongs to somebody else), and leaves its output where it ran.
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """Run the sanity tests with this interpreter; the exit status is ansible-test's."""
     _place_get_pip()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = [SCRIPTS / "ansible-test", "sanity", "--color", "no", "--truncate", "0"]
+    command = [str(SCRIPTS / "ansible-test"), "sanity", "--color", "no", "--truncate", "0"]
     interpreter = ["--python", version, "--python-interpreter", sys.executable]
     with tempfile.TemporaryDirectory(prefix="npm-sanity-") as directory:
         copy = Path(directory, "ansible_collections/npm/netpol")
