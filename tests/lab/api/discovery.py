@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the server says about itself: versions, groups and resources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .resources import VERBS, Catalog, Resource
+
+REVIEWS_GROUP = "authorization.k8s.io"
+VERSION = {
+    "major": "1",
+    "minor": "34",
+    "gitVersion": "v1.34.0+lab",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-01-01T00:00:00Z",
+    "goVersion": "none",
+    "compiler": "none",
+    "platform": "linux/amd64",
+}
+_REVIEWS = {
+    "name": "selfsubjectaccessreviews",
+    "singularName": "selfsubjectaccessreview",
+    "namespaced": False,
+    "kind": "SelfSubjectAccessReview",
+    "verbs": ["create"],
+}
+
+
+def document_at(catalog: Catalog, path: Sequence[str]) -> dict[str, Any] | None:
+    """The discovery document of a path (its segments), or None when there is none."""
+    groups = {each.group: each.version for each in catalog.served() if each.group} | {REVIEWS_GROUP: "v1"}
+    match list(path):
+        case ["version"]:
+            return dict(VERSION)
+        case ["api"]:
+            addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]
+            return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
+        case ["apis"]:
+            listed = [_group(name, groups[name]) for name in sorted(groups)]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+        case ["apis", name] if name in groups:
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, groups[name])}
+        case ["api", "v1"]:
+            return _resource_list(catalog, "", "v1")
+        case ["apis", name, version] if groups.get(name) == version:
+            return _resource_list(catalog, name, version)
+        case _:
+            return None
+
+
+def _group(name: str, version: str) -> dict[str, Any]:
+    entry = {"groupVersion": f"{name}/{version}", "version": version}
+    return {"name": name, "versions": [entry], "preferredVersion": entry}
+
+
+def _resource_list(catalog: Catalog, group: str, version: str) -> dict[str, Any]:
+    served = [each for each in catalog.served() if (each.group, each.version) == (group, version)]
+    listed = [entry for resource in served for entry in _entries(resource)]
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": [dict(_REVIEWS)] if group == REVIEWS_GROUP else listed,
+    }
+
+
+def _entries(resource: Resource) -> list[dict[str, Any]]:
+    entry = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": list(VERBS),
+        "shortNames": list(resource.short_names),
+    }
+    if not resource.status:
+        return [entry]
+    status = {"name": f"{resource.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
+    return [entry, status | {"namespaced": resource.namespaced, "kind": resource.kind}]
