@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,24 +166,18 @@ def _credentials(user: _Entry, cluster: Mapping[str, Any], environment: Mapping[
     token_file, token = user.text("tokenFile"), user.text("token")
     if token_file:
         token = user.file("tokenFile", token_file)
-    ways: list[tuple[bool, Callable[[], Credentials]]] = [
-        (bool(token), lambda: Credentials(token=token.strip(), certificate=certificate, key=key)),
-        (bool(user.text("username")), lambda: _basic(user, certificate, key)),
-        (bool(certificate), lambda: Credentials(certificate=certificate, key=key)),
-        ("exec" in user.data, lambda: _from_plugin(user, cluster, environment)),
-    ]
-    for is_there, credentials in ways:
-        if is_there:
-            return credentials()
+    if token:
+        return Credentials(token.strip(), certificate=certificate, key=key, renewable=bool(token_file))
+    if user.text("username"):
+        return Credentials("", user.text("username"), user.text("password"), certificate, key)
+    if certificate:
+        return Credentials(certificate=certificate, key=key)
+    if "exec" in user.data:
+        return _from_plugin(user, cluster, environment)
     if "auth-provider" in user.data:
-        raise AuthError(
-            f"{user.where}: auth-provider is not supported; use a credential plugin (for AKS: kubelogin convert-kubeconfig)"
-        )
+        advice = "use a credential plugin (for AKS: kubelogin convert-kubeconfig)"
+        raise AuthError(f"{user.where}: auth-provider is not supported; {advice}")
     return Credentials()
-
-
-def _basic(user: _Entry, certificate: str, key: str) -> Credentials:
-    return Credentials(username=user.text("username"), password=user.text("password"), certificate=certificate, key=key)
 
 
 def _from_plugin(user: _Entry, cluster: Mapping[str, Any], environment: Mapping[str, str]) -> Credentials:

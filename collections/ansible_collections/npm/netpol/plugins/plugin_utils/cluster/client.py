@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""GET from a Kubernetes API, with patience for what passes and words for what does not."""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from . import json_text, transport
+from .connection import AuthError, Connection
+
+# However long a server asks us to wait, somebody waits for the run.
+LONGEST_WAIT = 60.0
+
+_CONNECT_TIMEOUT = 10.0
+_FIRST_BACKOFF = 0.5
+_LONGEST_BACKOFF = 8.0
+_LONGEST_REASON = 500
+
+_OK = 200
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_GONE = 410
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_HINTS: Mapping[int, str] = {
+    _UNAUTHORIZED: "the API does not accept the credentials from {source}",
+    _FORBIDDEN: "the collection's docs/rbac.yaml has the rights that are needed",
+}
+
+
+class ApiError(Exception):
+    """A request that failed: what was asked, of which host, and why in words.
+
+    ``status`` is the HTTP status, 0 without an answer. ``transient``: the same request may well succeed later,
+    after ``retry_after`` seconds if the server said so.
+    """
+
+    def __init__(
+        self, where: str, reason: str, *, status: int = 0, transient: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+        self.status = status
+        self.transient = transient
+        self.retry_after = retry_after
+
+    @property
+    def expired(self) -> bool:
+        """The continue token of a list, or the resourceVersion of a watch, is too old."""
+        return self.status == _GONE
+
+
+class ApiClient:
+    """Reads one API server. ``requests`` counts what was sent, retries included.
+
+    ``connect`` gives the connection, and is asked again when renewable credentials are refused. ``retries`` is how
+    often a request that failed in passing (429, 5xx, a broken connection, an answer that was cut) is sent again;
+    ``timeout`` is in seconds, for one wait on the network. ``tell`` hears of each retry. Raises :class:`AuthError`.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        *,
+        retries: int = 4,
+        timeout: float = 30.0,
+        tell: Callable[[str], None] = lambda message: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._connect = connect
+        self._retries = retries
+        self._timeout = urllib3.Timeout(connect=min(timeout, _CONNECT_TIMEOUT), read=timeout)
+        self._tell = tell
+        self._sleep = sleep
+        self.requests = 0
+        self.connection = connect()
+        self._transport = transport.Transport(self.connection)
+
+    def __enter__(self) -> ApiClient:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._transport.close()
+
+    def get(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Any:
+        """The JSON value at ``path``.
+
+        Raises :class:`ApiError`, without the credentials in it.
+        """
+        parameters = urlencode(list(query))
+        target = f"{path}?{parameters}" if parameters else path
+        may_renew = self.connection.credentials.renewable
+        for attempt in itertools.count():
+            try:
+                return self._send(path, target)
+            except ApiError as error:
+                if error.status == _UNAUTHORIZED and may_renew:
+                    may_renew = False
+                    self._renew(error.where)
+                    continue
+                if not error.transient:
+                    raise
+                if attempt >= self._retries:
+                    tries = f"{error.reason} (tried {attempt + 1} times)"
+                    raise ApiError(error.where, tries, status=error.status) from error
+                pause = _pause(attempt, error.retry_after)
+                self._tell(f"{error}; retry {attempt + 1} of {self._retries} in {pause:.1f} s")
+                self._sleep(pause)
+        raise AssertionError  # itertools.count() does not end
+
+    def _send(self, path: str, target: str) -> Any:
+        where = f"GET {self.connection.host}{path}"
+        self.requests += 1
+        try:
+            response = self._transport.get(target, self._timeout)
+        except transport.TransportError as error:
+            raise ApiError(where, str(error), transient=error.transient) from error
+        if response.status != _OK:
+            raise self._refusal(where, response)
+        try:
+            return json_text.read(response.data)
+        except ValueError as error:
+            kind = response.headers.get("Content-Type", "an unknown type").partition(";")[0]
+            if kind != "application/json":
+                reason = f"answered with {kind} instead of JSON: is this a Kubernetes API, or a proxy's page?"
+                raise ApiError(where, reason, status=_OK) from error
+            reason = f"the answer is not complete JSON ({len(response.data)} bytes: {error})"
+            raise ApiError(where, reason, status=_OK, transient=True) from error
+
+    def _refusal(self, where: str, response: Any) -> ApiError:
+        words = [f"{response.status} {response.reason or ''}".strip()]
+        message = self._transport.without_secrets(_status_message(response.data))
+        if message:
+            words.append(message)
+        hint = _HINTS.get(response.status, "").format(source=self.connection.source)
+        if hint:
+            words.append(f"({hint})")
+        return ApiError(
+            where,
+            f"{words[0]}: {' '.join(words[1:])}" if words[1:] else words[0],
+            status=response.status,
+            transient=response.status in _TRANSIENT,
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+
+    def _renew(self, where: str) -> None:
+        """Fresh credentials: a plugin's or a service account's token may have run out since we read it."""
+        try:
+            self.connection = self._connect()
+        except AuthError as error:
+            raise ApiError(where, f"401, and no new credentials: {error}", status=_UNAUTHORIZED) from error
+        self._transport.close()
+        self._transport = transport.Transport(self.connection)
+
+
+def _status_message(body: bytes) -> str:
+    """The message of a Status object; whatever else a proxy may answer is nothing to quote."""
+    try:
+        status = json_text.read(body)
+    except ValueError:
+        return ""
+    message = status.get("message") if isinstance(status, dict) else None
+    if not isinstance(message, str):
+        return ""
+    text = " ".join(message.split())
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+
+
+def _pause(attempt: int, retry_after: float | None) -> float:
+    if retry_after is not None:
+        return min(retry_after, LONGEST_WAIT)
+    backoff = min(_FIRST_BACKOFF * 2.0**attempt, _LONGEST_BACKOFF)
+    # Spread out, so that many runners that one outage has hit do not come back as one.
+    return backoff * random.uniform(0.75, 1.25)  # noqa: S311 (nothing secret depends on it)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """``Retry-After``, which is seconds or a date."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        moment = email.utils.parsedate_to_datetime(retry_after)
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, moment.timestamp() - time.time())

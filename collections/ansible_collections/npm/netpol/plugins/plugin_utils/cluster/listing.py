@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Listing a cluster page by page, in the order that keeps enforcement closed, into a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..model.problem import Problem
+from ..model.snapshot import Snapshot
+from . import project
+from .client import ApiClient, ApiError
+from .gather import Gathering
+
+PAGE_SIZE = 500
+
+_RESTARTS = 4
+_NOT_FOUND = 404
+_CLUSTER_POLICY_GROUP = "policy.networking.k8s.io"
+_CLUSTER_POLICY_VERSION = "v1alpha2"
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    plural: str
+    kind: str
+    prefix: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.prefix}/{self.plural}"
+
+
+_NAMESPACES = _Resource("namespaces", "Namespace", "/api/v1")
+# Policies come last: one that selects or names a pod is then never older than what we know of the pods.
+_RESOURCES = (
+    _NAMESPACES,
+    _Resource("pods", "Pod", "/api/v1"),
+    _Resource("nodes", "Node", "/api/v1"),
+    _Resource("services", "Service", "/api/v1"),
+    _Resource("networkpolicies", "NetworkPolicy", "/apis/networking.k8s.io/v1"),
+)
+_CLUSTER_POLICIES = _Resource(
+    "clusternetworkpolicies",
+    "ClusterNetworkPolicy",
+    f"/apis/{_CLUSTER_POLICY_GROUP}/{_CLUSTER_POLICY_VERSION}",
+)
+
+
+def read(client: ApiClient, page_size: int = PAGE_SIZE) -> Snapshot:
+    """Read the whole cluster once.
+
+    Each list is consistent in itself and fresh (no resourceVersion is asked for). A namespace that objects are in
+    and the list lacks was made meanwhile, so namespaces are read once more; one that is still missing is reported.
+    Raises :class:`ApiError` when any list cannot be completed.
+    """
+    gathering = Gathering()
+    versions: dict[str, str] = {}
+    for resource in _RESOURCES:
+        versions[resource.plural] = _list_into(gathering, client, resource, page_size)
+    if _serves_cluster_policies(client, gathering):
+        versions[_CLUSTER_POLICIES.plural] = _list_into(gathering, client, _CLUSTER_POLICIES, page_size)
+    if gathering.missing_namespaces():
+        versions[_NAMESPACES.plural] = _list_into(gathering, client, _NAMESPACES, page_size)
+    for name, kinds in gathering.missing_namespaces().items():
+        inhabitants = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        message = f"the API does not list it, though objects in it ({inhabitants})"
+        effect = "no namespaceSelector matches its pods; what its policies select stays isolated"
+        gathering.problems.append(Problem("Namespace", "", name, "", message, effect))
+    return gathering.snapshot(versions)
+
+
+def _list_into(gathering: Gathering, client: ApiClient, resource: _Resource, page_size: int) -> str:
+    """List one resource, from the start again when its continue token expires; returns its resourceVersion.
+
+    An expired token means that the pages took longer than the server keeps history: larger ones are fewer.
+    """
+    for _restart in range(_RESTARTS):
+        try:
+            complete, version = _list(client, resource, page_size)
+        except ApiError as error:
+            if not error.expired:
+                raise
+            page_size *= 2
+        else:
+            gathering.add_all(complete)
+            return version
+    where = f"GET {client.connection.host}{resource.path}"
+    reason = f"the list expired {_RESTARTS} times before its last page: set a larger page_size"
+    raise ApiError(where, reason, status=410)
+
+
+def _list(client: ApiClient, resource: _Resource, page_size: int) -> tuple[Gathering, str]:
+    gathering = Gathering()
+    token = ""
+    while True:
+        query = [("limit", str(page_size))]
+        if token:
+            query.append(("continue", token))
+        page = client.get(resource.path, query)
+        where = f"GET {client.connection.host}{resource.path}"
+        metadata, items = _checked(page, where)
+        try:
+            for item in items:
+                gathering.add(resource.kind, item)
+        except project.ObjectError as error:
+            raise ApiError(where, str(error)) from error
+        following = str(metadata.get("continue") or "")
+        if not following:
+            return gathering, str(metadata.get("resourceVersion") or "")
+        if following == token:
+            raise ApiError(where, "the list does not go on: two pages have the same continue token")
+        token = following
+
+
+def _checked(page: Any, where: str) -> tuple[dict[str, Any], list[Any]]:
+    """Metadata and items of a page; an answer of another shape would be a cluster without objects."""
+    if not isinstance(page, dict) or not str(page.get("kind", "")).endswith("List"):
+        kind = page.get("kind") if isinstance(page, dict) else type(page).__name__
+        raise ApiError(where, f"the answer is not a list but {kind!r}")
+    metadata, items = page.get("metadata"), page.get("items", ())
+    if not isinstance(metadata, dict):
+        raise ApiError(where, "the list has no metadata, so nobody can tell whether it is complete")
+    # The API writes an empty list as null at times; without the key it is not a list at all.
+    if items is not None and not isinstance(items, list):
+        raise ApiError(where, "the list has no items")
+    return metadata, items or []
+
+
+def _serves_cluster_policies(client: ApiClient, gathering: Gathering) -> bool:
+    """Whether the API has ClusterNetworkPolicies in the version that we read; other versions are reported."""
+    try:
+        group = client.get(f"/apis/{_CLUSTER_POLICY_GROUP}")
+    except ApiError as error:
+        if error.status == _NOT_FOUND:
+            return False
+        raise
+    listed = group.get("versions") if isinstance(group, dict) else None
+    versions = sorted(str(each.get("version")) for each in listed or [] if isinstance(each, dict))
+    if _CLUSTER_POLICY_VERSION in versions:
+        resources = client.get(_CLUSTER_POLICIES.prefix)
+        names = resources.get("resources") if isinstance(resources, dict) else None
+        return any(isinstance(each, dict) and each.get("name") == _CLUSTER_POLICIES.plural for each in names or [])
+    gathering.problems.append(
+        Problem(
+            "APIGroup",
+            "",
+            _CLUSTER_POLICY_GROUP,
+            "versions",
+            f"is served as {', '.join(versions) or 'nothing'}, not as {_CLUSTER_POLICY_VERSION}",
+            "policies of this group are not enforced",
+        )
+    )
+    return False
