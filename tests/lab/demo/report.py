@@ -44,7 +44,7 @@ class Report:
     def note(self, text: str) -> None:
         self.done()
         for line in text.splitlines():
-            self._write(f"   {line}\n".rstrip(" "))
+            self._write(f"   {line}".rstrip() + "\n")
 
     def check(self, holds: bool, claim: str, otherwise: str = "") -> None:
         """A claim about what was seen. ``otherwise`` says what was seen instead."""
@@ -59,7 +59,7 @@ class Report:
         self.done()
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        ruler = "  ".join("-" * width for width in widths)
+        ruler = "  ".join("-" * width for width in widths).rstrip()
         self.note("\n".join(["", lines[0], ruler, *lines[1:]]))
 
     def _write(self, text: str) -> None:

@@ -13,7 +13,7 @@ from lab.spec import Family
 
 from .paths import PATHS, Path, Situation
 
-HEADING = ("from", "on node", "to", "by", "address:port", "client seen", "expected")
+HEADING = ("from", "on node", "to", "on node", "by", "address:port", "client seen as", "expected")
 _NAMES: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
 
 
@@ -84,9 +84,10 @@ def _row(lab: Lab, sight: Sight, situation: Situation) -> tuple[str, ...]:
         "outside" if path.client == "ext" else "kubelet" if path.client in lab.nodes else _short(path.client),
         _node(lab, path.client),
         path.service,
-        f"{path.by} on {_node(lab, path.server)}" if path.by == "pod" else path.by,
+        _node(lab, path.server),
+        path.by,
         f"[{address}]:{port}" if ":" in address else f"{address}:{port}",
-        f"as {path.source}",
+        "itself" if path.source == "own" else "a node",
         _yes(situation in path.reaches),
         *(_yes(answer.ok) for answer in sight.answers.values()),
         f"<-- {sight.strange}" if sight.strange else "",
