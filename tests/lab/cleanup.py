@@ -15,6 +15,14 @@ from . import netns
 DIRECTORY = Path("/run/npm-netpol-lab")
 
 
+def known() -> list[str]:
+    """The ids of all labs of which something is left."""
+    found = {name.split("-")[1] for name in netns.existing("npml-")}
+    if DIRECTORY.is_dir():
+        found |= {entry.name for entry in DIRECTORY.iterdir()}
+    return sorted(found)
+
+
 def remove(lab_id: str) -> None:
     """Remove all that there is of the lab; nothing there is no error."""
     # A pod may have been coming into being while we looked: again, until there is none.

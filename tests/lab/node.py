@@ -113,6 +113,11 @@ class Node:
         """Whether the node that this process started runs no longer."""
         return self._init is not None and self._init.poll() is not None
 
+    @property
+    def running(self) -> bool:
+        """Whether its first process lives, whoever started it."""
+        return self.pid in netns.processes([self.namespace])
+
     def log(self) -> str:
         return (self.directory / "sshd.log").read_text(errors="replace")
 
