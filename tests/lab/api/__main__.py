@@ -15,7 +15,9 @@ import yaml
 
 from .identities import Identity
 from .records import Object
+from .resources import Catalog
 from .server import ApiServer
+from .store import Store
 
 
 def main() -> None:
@@ -27,8 +29,7 @@ def main() -> None:
         tls=options.tls,
         hosts=options.host,
         identities=options.token,
-        serve=options.serve,
-        validate=not options.no_validate,
+        store=Store(Catalog(options.serve), validate=not options.no_validate),
         bookmark_seconds=options.bookmark_seconds,
     )
     ended = threading.Event()
@@ -77,7 +78,7 @@ def _objects(path: Path) -> Iterator[Object]:
 
 
 def _read_to_end(ended: threading.Event) -> None:
-    while sys.stdin.buffer.read1(4096):
+    for _ in sys.stdin.buffer:
         pass
     ended.set()
 

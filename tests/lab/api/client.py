@@ -22,6 +22,7 @@ from .resources import RESOURCES, Resource
 
 _TIMEOUT_SECONDS = 60
 _OBJECTS_A_REQUEST = 500
+_Objects = list[Object]
 
 
 class Client:
@@ -54,8 +55,8 @@ class Client:
     def get(self, resource: str, name: str, namespace: str = "") -> Object:
         return self._object("GET", _path(_by_plural(resource), namespace, name))
 
-    def list(self, resource: str, namespace: str = "") -> list[Object]:
-        items: list[Object] = self.request("GET", _path(_by_plural(resource), namespace))["items"]
+    def list(self, resource: str, namespace: str = "") -> _Objects:
+        items: _Objects = self.request("GET", _path(_by_plural(resource), namespace))["items"]
         return items
 
     def create(self, document: Object) -> Object:
@@ -95,15 +96,15 @@ class Client:
         number: int = self.request("POST", "/lab/faults", fault.to_json())["id"]
         return number
 
-    def faults(self) -> list[Any]:
-        active: list[Any] = self.request("GET", "/lab/faults")
+    def faults(self) -> _Objects:
+        active: _Objects = self.request("GET", "/lab/faults")
         return active
 
     def clear_faults(self) -> None:
         self.request("DELETE", "/lab/faults")
 
-    def requests(self) -> list[Any]:
-        records: list[Any] = self.request("GET", "/lab/requests")
+    def requests(self) -> _Objects:
+        records: _Objects = self.request("GET", "/lab/requests")
         return records
 
     def clear_requests(self) -> None:

@@ -25,7 +25,7 @@ class CompactedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``type`` is ADDED, MODIFIED or DELETED; the record of a deletion is the last version, with the deletion's number."""
+    """``type`` is ADDED, MODIFIED or DELETED. A deletion's record is the last version, with the deletion's number."""
 
     type: str
     record: Record

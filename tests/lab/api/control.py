@@ -32,14 +32,8 @@ class Control:
 
     def _done(self, request: Request) -> Any:
         match request.method, *request.target.segments[1:]:
-            case "GET", "faults":
-                return self.faults.to_json()
-            case "POST", "faults":
-                return {"id": self.faults.add(Fault.from_json(request.document()))}
-            case "DELETE", "faults":
-                self.faults.clear()
-            case "DELETE", "faults", number:
-                self.faults.clear(int(number))
+            case method, "faults", *number:
+                return self._change_faults(method, request, *number)
             case "GET", "requests":
                 return [record.to_json() for record in self.requests.all()]
             case "DELETE", "requests":
@@ -56,6 +50,18 @@ class Control:
             case _:
                 raise errors.no_such_path()
         return {}
+
+    def _change_faults(self, method: str, request: Request, number: str = "") -> Any:
+        match method:
+            case "GET":
+                return self.faults.to_json()
+            case "POST":
+                return {"id": self.faults.add(Fault.from_json(request.document()))}
+            case "DELETE":
+                self.faults.clear(int(number) if number else None)
+                return {}
+            case _:
+                raise errors.ApiError(405, f"{method} is not allowed on faults")
 
     def _set(self, settings: dict[str, Any]) -> None:
         if unknown := set(settings) - {"validate", "serve"}:

@@ -33,23 +33,18 @@ _REVIEWS = {
 def document_at(catalog: Catalog, path: Sequence[str]) -> dict[str, Any] | None:
     """The discovery document of a path (its segments), or None when there is none."""
     groups = {each.group: each.version for each in catalog.served() if each.group} | {REVIEWS_GROUP: "v1"}
-    match list(path):
-        case ["version"]:
-            return dict(VERSION)
-        case ["api"]:
-            addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]
-            return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
-        case ["apis"]:
-            listed = [_group(name, groups[name]) for name in sorted(groups)]
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
-        case ["apis", name] if name in groups:
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, groups[name])}
-        case ["api", "v1"]:
-            return _resource_list(catalog, "", "v1")
-        case ["apis", name, version] if groups.get(name) == version:
-            return _resource_list(catalog, name, version)
-        case _:
-            return None
+    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]
+    listed = [_group(name, groups[name]) for name in sorted(groups)]
+    documents: dict[tuple[str, ...], dict[str, Any]] = {
+        ("version",): dict(VERSION),
+        ("api",): {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses},
+        ("apis",): {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed},
+        ("api", "v1"): _resource_list(catalog, "", "v1"),
+    }
+    for name, version in groups.items():
+        documents["apis", name] = {"kind": "APIGroup", "apiVersion": "v1", **_group(name, version)}
+        documents["apis", name, version] = _resource_list(catalog, name, version)
+    return documents.get(tuple(path))
 
 
 def _group(name: str, version: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from .identities import ADMIN, Identity
 from .paging import ContinueToken, expired_token
 from .requestlog import RequestRecord
 from .requests import Answer, Request
-from .service import PUBLIC
+from .service import PUBLIC, Call
 
 if TYPE_CHECKING:
     from .server import Core
@@ -28,7 +28,7 @@ _COMPRESSED_FROM = 128 * 1024  # as the real server
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. The listening server gives ``core`` and says whether its callers are trusted (the Unix socket)."""
+    """One connection. The listener has ``core``, and ``trusted`` says whether callers are admin (the Unix socket)."""
 
     protocol_version = "HTTP/1.1"
     server_version = "lab"
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         if user:
             identity = self.core.identities.impersonated(identity, user)
         stale = fault.resource_version if fault and fault.kind == "stale" else None
-        return self.core.service.answer(request, identity, wanted=self._is_wanted, stale_version=stale)
+        return self.core.service.answer(Call(request, identity, self._is_wanted, stale))
 
     def _is_wanted(self) -> bool:
         """Whether a stream goes on: a client has nothing to say during one, so what can be read is its end."""

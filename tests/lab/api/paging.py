@@ -48,7 +48,7 @@ class ContinueToken:
 class ListOptions:
     """What a list's or watch's query asks for. ``resource_version`` None: the newest state; 0: any state."""
 
-    selector: selectors.Selector = selectors.Selector()
+    selector: selectors.Selector = selectors.EVERYTHING
     limit: int = 0
     token: ContinueToken | None = None
     resource_version: int | None = None

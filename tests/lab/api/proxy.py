@@ -102,4 +102,4 @@ class _Tunnel(socketserver.StreamRequestHandler):
                     data = key.fileobj.recv(_BLOCK)  # type: ignore[union-attr]
                     if not data:
                         return
-                    other[key.fileobj].sendall(data)  # type: ignore[index]
+                    other[key.fileobj].sendall(data)

@@ -19,9 +19,9 @@ class Resource:
     """One resource of one API version.
 
     ``fields``: what field selectors may name, beside name and namespace. ``status``: has the subresource ``/status``.
-    ``generation``: metadata.generation counts the changes of its spec. ``custom``: defined by a CustomResourceDefinition,
-    so items of its lists carry their kind, and strategic merge patches are refused. ``optional``: not served until
-    switched on.
+    ``generation``: metadata.generation counts the changes of its spec. ``custom``: defined by a
+    CustomResourceDefinition, so items of its lists carry their kind, and strategic merge patches are refused.
+    ``optional``: not served until switched on.
     """
 
     group: str

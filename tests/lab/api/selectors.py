@@ -60,6 +60,9 @@ class Selector:
         )
 
 
+EVERYTHING = Selector()
+
+
 def parse(resource: Resource, label_text: str, field_text: str) -> Selector:
     """ApiError 400 when either can't be read or names a field that the resource doesn't select by."""
     return Selector(parse_labels(label_text), parse_fields(resource, field_text))

@@ -26,7 +26,6 @@ from .faults import Faults
 from .handler import Handler
 from .identities import ADMIN, Identities, Identity
 from .requestlog import RequestLog
-from .resources import Catalog
 from .service import Service
 from .store import Store
 from .tls import Certificates
@@ -55,7 +54,8 @@ class ApiServer:
     """A server in threads of this process; a context manager.
 
     ``state_dir``: where its files go; None: a temporary directory that goes with the server. ``hosts``: more names and
-    addresses for the certificate. ``identities``: beside ``admin``, which may do everything.
+    addresses for the certificate. ``identities``: beside ``admin``, which may do everything. ``store``: default: a new
+    one.
     """
 
     def __init__(
@@ -67,12 +67,10 @@ class ApiServer:
         tls: bool = False,
         hosts: Iterable[str] = (),
         identities: Iterable[Identity] = (),
-        serve: Iterable[str] = (),
-        validate: bool = True,
-        history: int = 50_000,
+        store: Store | None = None,
         bookmark_seconds: float = 5.0,
     ) -> None:
-        store = Store(Catalog(serve), validate=validate, history=history)
+        store = store or Store()
         self.token = secrets.token_urlsafe(24)
         admin = Identity(ADMIN, self.token, groups=("system:masters",))
         self._core = Core(store, Identities((admin, *identities)), Service(store, bookmark_seconds))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The objects: created, replaced, patched and deleted under one counter, with everything that watches need to follow."""
+"""The objects: created, replaced, patched and deleted under one counter, with a history that watches follow."""
 
 from __future__ import annotations
 

@@ -6,88 +6,85 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 
 from . import errors
 from .collection import Change, CompactedError
 from .paging import ListOptions
-from .records import Record
 from .resources import Resource
-from .selectors import Selector
 from .store import Store
 
 _LONGEST_SECONDS = 1800
 _LOOK_AROUND_SECONDS = 0.5
 
 
-def events(
-    store: Store,
-    resource: Resource,
-    namespace: str,
-    options: ListOptions,
-    *,
-    bookmark_seconds: float,
-    wanted: Callable[[], bool],
-) -> Iterator[bytes]:
-    """Lines until the time is up or ``wanted()`` is false. Ends with an ERROR event when the history is forgotten.
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """``wanted``: whether to go on. ``bookmark_seconds``: how long nothing may be said before a bookmark comes."""
 
-    Without a resourceVersion (or with 0) every object there is comes first, as ADDED. Bookmarks, where asked for,
-    come every ``bookmark_seconds`` in which nothing else did, and as the last line.
-    """
-    deadline = time.monotonic() + (options.timeout_seconds or _LONGEST_SECONDS)
-    seen = options.resource_version or 0
-    bookmarks = options.bookmarks
-    if options.initial_events or (options.initial_events is None and not seen):
-        seen, listing = store.listing(resource)
-        span = listing.span(namespace, "")
+    store: Store
+    resource: Resource
+    namespace: str
+    options: ListOptions
+    bookmark_seconds: float
+    wanted: Callable[[], bool]
+
+    def lines(self) -> Iterator[bytes]:
+        """Until the time is up or nobody wants more; ends with an ERROR event when the history is forgotten.
+
+        Without a resourceVersion (or with 0) every object there is comes first, as ADDED. Bookmarks come only where
+        they are asked for, and one is the last line.
+        """
+        deadline = time.monotonic() + (self.options.timeout_seconds or _LONGEST_SECONDS)
+        seen = yield from self._beginning()
+        quiet_since = time.monotonic()
+        while self.wanted():
+            try:
+                newest, changes = self.store.changes_since(self.resource, seen)
+            except CompactedError as error:
+                yield _event("ERROR", json.dumps(errors.expired(str(error)).status()).encode())
+                return
+            for line in filter(None, map(self._line, changes)):
+                yield line
+                quiet_since = time.monotonic()
+            # A watch may start in the future: nothing is known about the time until then.
+            seen = max(seen, newest)
+            now = time.monotonic()
+            if self.options.bookmarks and (now >= deadline or now - quiet_since >= self.bookmark_seconds):
+                yield _bookmark(self.resource, seen)
+                quiet_since = now
+            if now >= deadline:
+                return
+            self.store.wait_beyond(newest, min(_LOOK_AROUND_SECONDS, self.bookmark_seconds, deadline - now))
+
+    def _beginning(self) -> Generator[bytes, None, int]:
+        """The objects there are, where they are asked for; returns where the changes start."""
+        options = self.options
+        start = options.resource_version or 0
+        wanted = options.initial_events if options.initial_events is not None else not start
+        if not wanted:
+            return start or self.store.resource_version
+        start, listing = self.store.listing(self.resource)
+        span = listing.span(self.namespace, "")
         for record in listing.ordered[span.start : span.stop]:
             if options.selector.matches(record):
-                yield _event("ADDED", record.encoded(resource))
-        if options.initial_events and bookmarks:
-            yield _bookmark(resource, seen, {"k8s.io/initial-events-end": "true"})
-    elif not seen:
-        seen = store.resource_version
-    next_bookmark = time.monotonic() + bookmark_seconds
-    while wanted():
-        try:
-            seen_now, changes = store.changes_since(resource, seen)
-        except CompactedError as error:
-            yield _event("ERROR", json.dumps(errors.expired(str(error)).status()).encode())
-            return
-        for change in changes:
-            line = _change_line(resource, namespace, options.selector, change)
-            if line:
-                yield line
-                next_bookmark = time.monotonic() + bookmark_seconds
-        # A watch may start in the future: nothing is known about the time until then.
-        seen = max(seen, seen_now)
-        now = time.monotonic()
-        if now >= deadline:
-            break
-        if bookmarks and now >= next_bookmark:
-            yield _bookmark(resource, seen)
-            next_bookmark = now + bookmark_seconds
-        store.wait_beyond(seen_now, min(_LOOK_AROUND_SECONDS, deadline - now))
-    else:
-        return
-    if bookmarks:
-        yield _bookmark(resource, seen)
+                yield _event("ADDED", record.encoded(self.resource))
+        if options.initial_events and options.bookmarks:
+            yield _bookmark(self.resource, start, {"k8s.io/initial-events-end": "true"})
+        return start
 
-
-def _change_line(resource: Resource, namespace: str, selector: Selector, change: Change) -> bytes:
-    """What the change is to a watch with this selector: an object that begins to match is new to it."""
-    if namespace and not change.record.key.startswith(f"{namespace}/"):
-        return b""
-
-    def matched(record: Record | None) -> bool:
-        return record is not None and selector.matches(record)
-
-    before = matched(change.previous)
-    after = change.type != "DELETED" and matched(change.record)
-    if not before and not after:
-        return b""
-    name = "MODIFIED" if before and after else ("ADDED" if after else "DELETED")
-    return _event(name, change.record.encoded(resource))
+    def _line(self, change: Change) -> bytes:
+        """What the change is to this watch: an object that begins to match its selector is new to it."""
+        if self.namespace and not change.record.key.startswith(f"{self.namespace}/"):
+            return b""
+        matches = self.options.selector.matches
+        before = change.previous is not None and matches(change.previous)
+        after = change.type != "DELETED" and matches(change.record)
+        if not before and not after:
+            return b""
+        name = "MODIFIED" if before and after else ("ADDED" if after else "DELETED")
+        return _event(name, change.record.encoded(self.resource))
 
 
 def _event(name: str, body: bytes) -> bytes:
