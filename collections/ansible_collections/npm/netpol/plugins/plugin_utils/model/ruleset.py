@@ -9,7 +9,7 @@ of a verdict reads the same data, so that it cannot disagree with what is enforc
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -124,7 +124,8 @@ class Ruleset:
 
 def dump(ruleset: Ruleset) -> str:
     """The JSON form: versioned, sorted keys, one line."""
-    return json.dumps({"format": FORMAT, "version": VERSION, **asdict(ruleset)}, sort_keys=True, separators=(",", ":"))
+    data = {"format": FORMAT, "version": VERSION, **_plain(ruleset)}
+    return json.dumps(data, default=_plain, sort_keys=True, separators=(",", ":"))
 
 
 def load(text: str) -> Ruleset:
@@ -144,6 +145,11 @@ def load(text: str) -> Ruleset:
         return Ruleset(node=data["node"], ipv4=_family(data["ipv4"]), ipv6=_family(data["ipv6"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RulesetFormatError(f"damaged ruleset: {error!r}") from error
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    # One level: dataclasses.asdict would copy every member of every set.
+    return {each.name: getattr(item, each.name) for each in fields(item)}
 
 
 def _family(data: dict[str, Any]) -> FamilyRuleset:
