@@ -9,6 +9,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Pe
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     COMMENT_LIMIT,
     Rendered,
+    Renderer,
     RenderError,
     check_readable,
     comment,
@@ -171,6 +172,13 @@ def test_the_same_ruleset_gives_the_same_bytes_and_id() -> None:
     assert first.id != render(Ruleset("node-1"), environment()).id
 
 
+def test_nodes_that_share_a_set_share_its_text_and_no_other() -> None:
+    shared, other = (PeerSet(NAME, SetKind.ADDRESSES, members) for members in (("10.1.0.7",), ("10.1.0.8",)))
+    rulesets = [with_rules(sets=(each,)) for each in (shared, other, shared)]
+    renderer = Renderer(environment())
+    assert [renderer.render(each) for each in rulesets] == [render(each, environment()) for each in rulesets]
+
+
 def test_the_id_tells_apart_what_stands_in_which_file() -> None:
     rendered = render(ONE_OF_EVERYTHING, environment())
     moved = type(rendered)(rendered.ipset + rendered.iptables, "", rendered.ip6tables)
@@ -178,9 +186,10 @@ def test_the_id_tells_apart_what_stands_in_which_file() -> None:
 
 
 def test_a_template_of_the_user_comes_before_ours(tmp_path: Path) -> None:
-    (tmp_path / "ipset.j2").write_text("# {{ node }}\n")
+    (tmp_path / "ipset.j2").write_text("# {{ set.name }}\n")
     rendered = render(ONE_OF_EVERYTHING, environment([tmp_path]))
-    assert rendered.ipset == f"# {ONE_OF_EVERYTHING.node}\n"
+    families = (ONE_OF_EVERYTHING.ipv4, ONE_OF_EVERYTHING.ipv6)
+    assert rendered.ipset == "".join(f"# {each.name}\n" for family in families for each in family.sets)
     assert rendered.iptables == render(ONE_OF_EVERYTHING, environment()).iptables
 
 

@@ -15,10 +15,10 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import C
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
+    Renderer,
     RenderError,
     check_readable,
     environment,
-    render,
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_selection import Selection, select
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings, SettingsError
@@ -90,12 +90,12 @@ class ActionModule(ControllerAction):
         for each in template_path:
             if not each.is_dir():
                 self.fail(f"template_path: {each} is no directory")
-        templates = environment(loader(template_path))
+        renderer = Renderer(environment(loader(template_path)))
         try:
             writer = RunWriter(self._directory(parameters["directory"]))
             for node in selection.compiled:
                 ruleset = compiler.ruleset(node)
-                rendered = render(ruleset, templates)
+                rendered = renderer.render(ruleset)
                 if template_path:
                     check_readable(rendered)
                 writer.add(ruleset, rendered)

@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 
 from ..model.names import EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN
-from ..model.ruleset import Chain, Direction, Family, FamilyRuleset, PeerSet, Rule, Ruleset, SetKind, Target, Verdict
+from ..model.ruleset import Chain, Direction, Family, PeerSet, Rule, Ruleset, SetKind, Target, Verdict
 from .ipset_text import IpsetTextError, maxelem_for, parse_sets
 from .iptables_text import IptablesTextError, parse_table
 
@@ -109,17 +109,36 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
     )
 
 
-def render(ruleset: Ruleset, templates: jinja2.Environment) -> Rendered:
-    """The restore files of one node.
+class Renderer:
+    """Renders many nodes. A set that several of them have, the same object in each ruleset, is rendered once."""
 
-    Raises :class:`RenderError` when a template is missing, wrong, or uses something that it isn't given.
-    """
-    sets = [each for family in Family for each in _sets(family, ruleset.family(family))]
-    return Rendered(
-        ipset=_fill(templates, IPSET_TEMPLATE, {"node": ruleset.node, "sets": sets}),
-        iptables=_fill(templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV4)),
-        ip6tables=_fill(templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV6)),
-    )
+    def __init__(self, templates: jinja2.Environment) -> None:
+        self._templates = templates
+        # By identity: to compare the members of a large set takes as long as to render them.
+        self._set_texts: dict[int, tuple[PeerSet, str]] = {}
+
+    def render(self, ruleset: Ruleset) -> Rendered:
+        """The restore files of one node.
+
+        Raises :class:`RenderError` when a template is missing, wrong, or uses something that it isn't given.
+        """
+        return Rendered(
+            ipset="".join(self._set(family, each) for family in Family for each in ruleset.family(family).sets),
+            iptables=_fill(self._templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV4)),
+            ip6tables=_fill(self._templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV6)),
+        )
+
+    def _set(self, family: Family, each: PeerSet) -> str:
+        if id(each) not in self._set_texts:
+            maxelem = maxelem_for(len(each.members))
+            values = _Set(each.name, each.kind, _IPSET_FAMILIES[family], maxelem, each.members)
+            self._set_texts[id(each)] = (each, _fill(self._templates, IPSET_TEMPLATE, {"set": values}))
+        return self._set_texts[id(each)][1]
+
+
+def render(ruleset: Ruleset, templates: jinja2.Environment) -> Rendered:
+    """The restore files of one node: see :meth:`Renderer.render`."""
+    return Renderer(templates).render(ruleset)
 
 
 def check_readable(rendered: Rendered) -> None:
@@ -191,11 +210,6 @@ def _chunks(ports: tuple[tuple[int, int], ...]) -> Iterator[list[tuple[int, int]
         chunk.append((low, high))
         free -= slots
     yield chunk
-
-
-def _sets(family: Family, rules: FamilyRuleset) -> Iterator[_Set]:
-    for each in rules.sets:
-        yield _Set(each.name, each.kind, _IPSET_FAMILIES[family], maxelem_for(len(each.members)), each.members)
 
 
 def _table(ruleset: Ruleset, family: Family) -> dict[str, Any]:
