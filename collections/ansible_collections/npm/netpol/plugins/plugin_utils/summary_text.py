@@ -121,7 +121,7 @@ def _list(title: str, items: Sequence[str], total: int | None = None) -> Iterato
 
 
 def _one_line(text: str) -> str:
-    words = " ".join(text.split())
+    words = " ".join(text.split()).removeprefix("Task failed: ")
     return words if len(words) <= _LONGEST_REASON else f"{words[: _LONGEST_REASON - 1]}…"
 
 
