@@ -65,9 +65,7 @@ def test_no_legacy_table_comes_to_be_on_a_node_with_nft() -> None:
 def test_removal_leaves_nothing_of_ours_and_everything_of_others(fresh: Node) -> None:
     for kind in VARIANTS:
         for tool in TOOLS:
-            fresh.restore(
-                kind, FOREIGN if tool == "iptables" else FOREIGN.replace("192.0.2.0/24", "2001:db8::/32"), tool
-            )
+            fresh.restore(kind, FOREIGN[tool], tool)
     fresh.ipset(FOREIGN_SETS)
     before = fresh.everything()
     for kind in VARIANTS:
