@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -59,6 +60,8 @@ def environment(directory: Path) -> dict[str, str]:
     result = {name: value for name, value in os.environ.items() if not name.startswith(("K8S_AUTH_", "KUBE"))}
     kubeconfig = directory / "api" / "kubeconfig"
     return result | {
+        # The tools of the environment that runs the lab: ansible-playbook and its like.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{result.get('PATH', os.defpath)}",
         "KUBECONFIG": str(kubeconfig),
         "K8S_AUTH_KUBECONFIG": str(kubeconfig),
         "ANSIBLE_CONFIG": str(_ROOT / "ansible.cfg"),

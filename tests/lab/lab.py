@@ -227,6 +227,30 @@ class Lab(LiveCluster):
         argv = ["ssh", "-F", "none", "-T", "-i", str(self.ssh_key), *parts, "-o", "BatchMode=yes", target, command]
         return self.run_in("ctl", argv, **options)
 
+    def reset(self, spec: LabSpec) -> None:
+        """Back to ``spec`` (the one it was made from): cluster, API objects, tools and netfilter of the nodes.
+
+        For a lab that many tests share. What is not undone: files on the nodes, legacy tables that have come to be.
+        """
+        self.become(Cluster.of(spec))
+        if self.has_api:
+            self._reset_api(spec)
+        for node in self.nodes.values():
+            self.connect(node.name)
+            node.restore_tools()
+            proxies.reset(self.cluster, node)
+
+    def _reset_api(self, spec: LabSpec) -> None:
+        self.api.clear_faults()
+        self.api.clear_requests()
+        # What is not served cannot be listed.
+        self.api.settings(serve=["clusternetworkpolicies"])
+        for resource in ("networkpolicies", "clusternetworkpolicies"):
+            for item in self.api.list(resource):
+                self.api.delete(item)
+        self.api.settings(serve=[], validate=True)
+        self.api.load(spec.objects)
+
     def disconnect(self, node: str) -> None:
         """Pull the node's cable: nothing reaches it, nor its pods from other nodes."""
         network.set_connected(self.id, self.cluster, node, connected=False)

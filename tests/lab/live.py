@@ -170,6 +170,24 @@ class LiveCluster:
             proxies.synchronise(self.cluster, node)
         network.set_balancer_routes(self.id, self.cluster.families, balancer_routes(self.cluster))
 
+    # All of it
+
+    def become(self, wanted: Cluster) -> None:
+        """Make namespaces, pods and Services those of ``wanted``, which has the same nodes."""
+        now = self.cluster
+        for key in _unlike(now.pods, wanted.pods):
+            self.remove_pod(key)
+        for key in _unlike(now.services, wanted.services):
+            self.remove_service(key)
+        for name in now.namespaces.keys() - wanted.namespaces.keys():
+            self.remove_namespace(name)
+        for name in _unlike(wanted.namespaces, now.namespaces):
+            self._put_namespace(wanted.namespaces[name])
+        for key in _unlike(wanted.pods, now.pods):
+            self.add_pod(wanted.pods[key])
+        for key in _unlike(wanted.services, now.services):
+            self.add_service(wanted.services[key])
+
     # Any object
 
     def apply(self, item: Mapping[str, Any]) -> None:
@@ -196,3 +214,8 @@ class LiveCluster:
     def save(self) -> None:
         """For :meth:`lab.lab.Lab.attach`."""
         self.cluster.save(self.directory / "cluster.json")
+
+
+def _unlike(some: Mapping[str, object], others: Mapping[str, object]) -> list[str]:
+    """The keys of ``some`` whose values ``others`` does not have."""
+    return [key for key, value in some.items() if others.get(key) != value]

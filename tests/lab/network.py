@@ -32,6 +32,9 @@ _HOST = {
     "net/ipv6/conf/default/accept_ra": "0",
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
+    # A refusal must not turn into silence because there were many.
+    "net/ipv4/icmp_ratelimit": "0",
+    "net/ipv6/icmp/ratelimit": "0",
     "net/ipv4/ping_group_range": "0 2147483647",
 }
 _ROUTER = {**_HOST, "net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
@@ -191,7 +194,8 @@ def _wire_node(lab_id: str, cluster: Cluster, node: Node) -> None:
 def _foreign_lines(node: Node) -> list[str]:
     lines = []
     if node.proxy_mode == "ipvs":
-        lines.append("link add kube-ipvs0 type dummy")
+        # On a real node a dummy; not every kernel has that type, and it is the name that tells.
+        lines.append("link add kube-ipvs0 type bridge")
     if "cilium" in node.foreign:
         lines += ["link add cilium_host type veth peer name cilium_net", "link set cilium_host up"]
     if "cbr0" in node.foreign:

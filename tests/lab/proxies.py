@@ -36,6 +36,21 @@ def synchronise(cluster: Cluster, node: Node) -> None:
             node.run_tool(["/usr/sbin/nft", "-f", "-"], kube_proxy_nft.script(rules, family))
 
 
+def reset(cluster: Cluster, node: Node) -> None:
+    """Netfilter with nothing but kubelet's and kube-proxy's, as after the start. A legacy table that came, stays."""
+    node.run_tool(["/usr/sbin/nft", "flush", "ruleset"])
+    for family, names in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")):
+        for table in node.run_tool(["/usr/bin/cat", f"/proc/net/{names}"]).split():
+            text = node.run_tool([f"/usr/sbin/{family}-legacy-save", "-t", table])
+            builtin = [line for line in text.splitlines() if line.startswith(":") and " - [" not in line]
+            empty = [f"*{table}", *(f"{line.split()[0]} ACCEPT [0:0]" for line in builtin), "COMMIT", ""]
+            node.run_tool([f"/usr/sbin/{family}-legacy-restore", "-w", "10"], "\n".join(empty))
+    node.run_tool(["/usr/sbin/ipset", "destroy"])
+    node.run_tool(["/usr/sbin/conntrack", "-F"])
+    prepare(cluster, node)
+    synchronise(cluster, node)
+
+
 def _tool(node: Node, family: Family, suffix: str) -> list[str]:
     return [f"/usr/sbin/{_TOOL[family]}-{node.spec.variant}{suffix}"]
 

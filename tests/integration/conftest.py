@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Labs for integration tests: one that modules share, and a factory for special ones."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import string
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from lab import tools
+from lab.lab import Lab
+from lab.spec import LabSpec, small
+
+_numbers = itertools.count()
+_DIGITS = string.digits + string.ascii_lowercase
+_REQUIRED = {"1", "true", "yes"}
+MakeLab = Callable[..., Lab]
+
+
+def _unused_id() -> str:
+    """Unlike that of any other test run of this machine: the process's number, then a count."""
+    text, number = "", os.getpid()
+    while number:
+        number, digit = divmod(number, len(_DIGITS))
+        text = _DIGITS[digit] + text
+    return f"{text[-4:].rjust(4, '0')}{_DIGITS[next(_numbers) % len(_DIGITS)]}"
+
+
+@pytest.fixture(scope="session")
+def packets() -> None:
+    """Skips what needs network namespaces where there are none; an error where they are required."""
+    reasons = ["not root"] if os.geteuid() != 0 else []
+    if missing := tools.missing():
+        reasons.append(f"this machine lacks {', '.join(missing)}")
+    if not reasons:
+        return
+    if {os.environ.get("NPM_REQUIRE_PACKETS", "").lower(), os.environ.get("CI", "").lower()} & _REQUIRED:
+        pytest.fail(f"packets are required: {'; '.join(reasons)}")
+    pytest.skip("; ".join(reasons))
+
+
+@pytest.fixture(scope="session")
+def shared_lab_spec() -> LabSpec:
+    return small()
+
+
+@pytest.fixture(scope="session")
+def _shared_lab(packets: None, shared_lab_spec: LabSpec) -> Iterator[Lab]:
+    with Lab.up(_unused_id(), shared_lab_spec) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(_shared_lab: Lab, shared_lab_spec: LabSpec) -> Iterator[Lab]:
+    """The small lab (two nodes, dual stack, nft), shared by all and reset after each test."""
+    yield _shared_lab
+    _shared_lab.reset(shared_lab_spec)
+
+
+@pytest.fixture
+def make_lab(packets: None) -> Iterator[MakeLab]:
+    """``make_lab(spec, api=…)``: a lab of one's own; all go at the end of the test."""
+    made: list[Lab] = []
+
+    def make(spec: LabSpec, **options: Any) -> Lab:
+        made.append(Lab.up(_unused_id(), spec, **options))
+        return made[-1]
+
+    yield make
+    for each in reversed(made):
+        each.down()
