@@ -143,5 +143,5 @@ problems:
   elements: str
   returned: success
   sample:
-    - "Pod shop/web-1: status.podIP: '10.0.0' is not an IP address of a host (this address is neither enforced nor allowed)"
+    - "Pod shop/web: status.podIP: '10.0' is not an IP address of a host (this address is neither enforced nor allowed)"
 """
