@@ -7,9 +7,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from installation import Installed
 from tools.places import COLLECTION, tracked_files
-
-from .conftest import Installed
 
 # Says which collection this is until it is packed; the manifest says it afterwards.
 _SOURCE_ONLY = {"galaxy.yml"}

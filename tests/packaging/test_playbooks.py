@@ -7,9 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from installation import Bare, Installed
 from tools.places import COLLECTION, ROOT
-
-from .conftest import Bare, Installed
 
 PLAYBOOKS = sorted(path.name for path in (COLLECTION / "playbooks").glob("*.yml"))
 INVENTORY = "npm_nodes:\n  hosts:\n    node-1:\n"
