@@ -19,7 +19,7 @@ from lab.demo.report import Report
 from lab.demo.walk import Walk
 from lab.lab import Lab, remove
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("packets")]
 
 STEPS = 7
 # One look in each step, and a second one in step 6 at the damage.
@@ -53,6 +53,12 @@ def command_lines() -> list[str]:
     return lines
 
 
+@pytest.fixture
+def lab_id():
+    """Unlike that of any other test run of this machine."""
+    return f"d{os.getpid() % 16**5:05x}"
+
+
 @pytest.fixture(
     params=[
         pytest.param(("nft", "dual")),
@@ -66,37 +72,37 @@ def kind(request):
     return request.param
 
 
-def test_the_demo_passes_and_leaves_nothing_behind(kind, tmp_path):
+def test_the_demo_passes_and_leaves_nothing_behind(kind, lab_id, tmp_path):
     variant, families = kind
-    done = run_demo("tdemo", tmp_path, "--variant", variant, "--families", families)
+    done = run_demo(lab_id, tmp_path, "--variant", variant, "--families", families)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("PASS"), done.stdout
     assert [f"Step {step}" in done.stdout for step in range(1, STEPS + 1)] == [True] * STEPS
     assert len(re.findall(r"(\d+) of \1 paths are as expected", done.stdout)) == TABLES
     assert "FAIL" not in done.stdout
     assert done.stderr == ""
-    assert left_of("tdemo") == []
+    assert left_of(lab_id) == []
 
 
-def test_with_keep_the_lab_stays_and_the_demo_says_how_to_go_on(tmp_path):
+def test_with_keep_the_lab_stays_and_the_demo_says_how_to_go_on(lab_id, tmp_path):
     try:
-        done = run_demo("tkeep", tmp_path, "--keep", "--families", "ipv4")
+        done = run_demo(lab_id, tmp_path, "--keep", "--families", "ipv4")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "./dev lab --id tkeep down" in done.stdout
-        assert Lab.attach("tkeep").reach("default/busybox-0", "default/src-ip-internal").ok
+        assert f"./dev lab --id {lab_id} down" in done.stdout
+        assert Lab.attach(lab_id).reach("default/busybox-0", "default/src-ip-internal").ok
     finally:
-        remove("tkeep")
-    assert left_of("tkeep") == []
+        remove(lab_id)
+    assert left_of(lab_id) == []
 
 
-def test_the_demo_fails_where_connections_are_not_as_expected(tmp_path):
+def test_the_demo_fails_where_connections_are_not_as_expected(lab_id):
     """Somebody else's rule drops what the demo expects to pass."""
     out = io.StringIO()
     report = Report(out)
-    with Lab.up("tfail", lab_spec(families=("ipv4",))) as lab:
+    with Lab.up(lab_id, lab_spec(families=("ipv4",))) as lab:
         for node in lab.nodes.values():
             node.run("iptables -A FORWARD -p tcp --dport 8080 -j DROP")
         Walk(lab, report).no_policy()
     assert report.faults == 1, out.getvalue()
     assert "<-- IPv4: timeout" in out.getvalue()
-    assert left_of("tfail") == []
+    assert left_of(lab_id) == []

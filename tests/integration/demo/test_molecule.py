@@ -13,17 +13,19 @@ import pytest
 from lab import netns
 from lab.demo.cluster import ROOT
 
-pytestmark = [pytest.mark.root, pytest.mark.full]
+pytestmark = [pytest.mark.root, pytest.mark.full, pytest.mark.usefixtures("packets")]
 
 ACTIONS = ("destroy", "syntax", "create", "prepare", "converge", "idempotence", "verify", "cleanup", "destroy")
 
 
 def test_the_default_scenario_passes_and_leaves_nothing_behind(tmp_path):
+    lab_id = f"m{os.getpid() % 16**5:05x}"
     programs = Path(sys.executable).parent
     environment = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path / "molecule"),
+        "NPM_LAB": lab_id,
         "NO_COLOR": "1",
     }
     command = [programs / "molecule", "test", "--scenario-name", "default"]
@@ -31,4 +33,4 @@ def test_the_default_scenario_passes_and_leaves_nothing_behind(tmp_path):
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert [f"default ➜ {action}" in said for action in ACTIONS] == [True] * len(ACTIONS), said
-    assert netns.existing(netns.prefix("mol")) == []
+    assert netns.existing(netns.prefix(lab_id)) == []

@@ -14,15 +14,21 @@ from lab.netns import LabError
 
 from .cluster import INVENTORY, ROOT
 
+_SUMMARY = re.compile(r"^NETWORK POLICIES \*+\n(.*)", re.MULTILINE | re.DOTALL)
 _RECAP = re.compile(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that ended well: its whole output and the nodes that it reports as changed."""
+    """A run that ended well: the nodes that its recap reports as changed, and the summary at its end."""
 
-    output: str
     changed: frozenset[str]
+    summary: str
+
+    def section(self, start: str) -> str:
+        """The part of the summary whose first line starts so, with the lines below it; empty when there is none."""
+        found = re.search(rf"^{re.escape(start)}.*\n(?: .*\n)*", self.summary, re.MULTILINE)
+        return found.group() if found else ""
 
 
 def inventories(lab: Lab) -> list[str]:
@@ -38,4 +44,7 @@ def playbook(lab: Lab, name: str, *options: str) -> Run:
     recap = {node: [int(each) for each in numbers] for node, *numbers in _RECAP.findall(done.stdout)}
     if recap.keys() != lab.nodes.keys() or any(unreachable or failed for _, unreachable, failed in recap.values()):
         raise LabError(f"{name} did not converge every node:\n{done.stdout}\n{done.stderr}")
-    return Run(done.stdout, frozenset(node for node, (changed, _, _) in recap.items() if changed))
+    summary = _SUMMARY.search(done.stdout)
+    if summary is None:
+        raise LabError(f"{name} ended without a summary:\n{done.stdout}\n{done.stderr}")
+    return Run(frozenset(node for node, (changed, _, _) in recap.items() if changed), summary.group(1))

@@ -23,6 +23,9 @@ for tool in {tools}; do
 done
 """
 
+# Of a run's summary; the rest is the same after each step.
+_TOLD = ("Nodes:", "Drift", "Pods:", "Policies:")
+
 
 class Walk:
     """One walk through the steps on a lab that is up."""
@@ -85,19 +88,19 @@ class Walk:
         self._report.note(self._tear(node, SOURCE_POD))
         self._look(Situation.TORN)
         torn = kernel_state(self._lab)
-        self._report.action("ansible-playbook playbooks/enforce.yml --check")
-        found = playbook(self._lab, "enforce.yml", "--check")
+        found = self._play("enforce.yml", "--check")
         self._changed(found, [node], "check mode finds it, on that node only")
         self._same(torn, "check mode has changed nothing")
         run = self._enforce()
         self._changed(run, [node], "the run heals that node")
+        drift = run.section("Drift found and healed")
+        self._report.check(f"{node}: " in drift and "NPM-INGRESS" in drift, "the run names what was torn", drift)
         self._same(before, "the nodes hold again what they held")
         self._look(Situation.SOURCE_ALLOWED)
 
     def removal(self) -> None:
         self._report.heading("Step 7: removal")
-        self._report.action("ansible-playbook playbooks/remove.yml")
-        run = playbook(self._lab, "remove.yml")
+        run = self._play("remove.yml")
         self._changed(run, self._lab.nodes, "every node gives up what is ours")
         self._same(self._before, "rules and sets are byte for byte those from before step 1")
         self._look(Situation.NO_POLICY)
@@ -107,8 +110,14 @@ class Walk:
         self._lab.apply(policy(name))
 
     def _enforce(self) -> Run:
-        self._report.action("ansible-playbook playbooks/enforce.yml")
-        return playbook(self._lab, "enforce.yml")
+        return self._play("enforce.yml")
+
+    def _play(self, name: str, *options: str) -> Run:
+        self._report.action(" ".join(["ansible-playbook", f"playbooks/{name}", *options]))
+        run = playbook(self._lab, name, *options)
+        for start in _TOLD:
+            self._report.note(run.section(start))
+        return run
 
     def _tear(self, node: str, pod: str) -> str:
         tools = {"ipv4": "iptables", "ipv6": "ip6tables"}
