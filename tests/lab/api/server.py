@@ -31,7 +31,7 @@ from .store import Store
 from .tls import Certificates
 
 _HANDSHAKE_SECONDS = 10
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
 
 
 @dataclass(slots=True)
