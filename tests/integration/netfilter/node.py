@@ -98,7 +98,7 @@ class Node(Namespace):
     ``suffixed`` says whether it also has programs that bear their variant in their names.
     """
 
-    shell: str = "dash"
+    posix_shell: str = "dash"
     default_variant: str = "nft"
     variants: tuple[str, ...] = VARIANTS
     suffixed: bool = True
@@ -115,10 +115,10 @@ class Node(Namespace):
     def _install(self) -> None:
         busybox = SHELLS["busybox"]
         for name in _BASICS:
-            self.link(name, busybox if self.shell == "busybox" else _found(name))
+            self.link(name, busybox if self.posix_shell == "busybox" else _found(name))
         for name in (*_UTIL_LINUX, "ipset"):
             self.link(name, _found(name))
-        self.link("sh", SHELLS[self.shell])
+        self.link("sh", SHELLS[self.posix_shell])
         for tool in TOOLS:
             for action in ("", "-save", "-restore"):
                 self.link(f"{tool}{action}", _found(f"{tool}-{self.default_variant}{action}"))

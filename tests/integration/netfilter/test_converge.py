@@ -23,7 +23,7 @@ FOREIGN_SETS = "create other hash:ip family inet\nadd other 192.0.2.9"
 
 
 def test_a_node_enforces_then_is_in_sync_in_one_small_exchange(variant: str, shell: str) -> None:
-    with node(default_variant=variant, shell=shell) as each:
+    with node(default_variant=variant, posix_shell=shell) as each:
         first = converge(each, wanted(RULES, SETS))
         assert first.changed
         assert first.variant == variant

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.plan import IPSET, IPTABLES, Plan, Step
@@ -69,9 +67,9 @@ def test_every_script_can_be_read_by(command: tuple[str, ...]) -> None:
 
 
 def test_busybox_is_enough_beside_flock_ipset_and_iptables() -> None:
-    with node(shell="busybox") as each:
-        programs = {name: os.readlink(each.program(name)) for name in each.programs}
-        foreign = {name for name, target in programs.items() if Path(target).name != "busybox"}
+    with node(posix_shell="busybox") as each:
+        programs = {name: each.program(name).readlink().name for name in each.programs}
+        foreign = {name for name, target in programs.items() if target != "busybox"}
         assert {name for name in foreign if not name.startswith(("iptables", "ip6tables"))} == {"flock", "ipset"}
         assert settle(each, wanted(RULES, SETS)).changed
         assert settle(each, None).changed

@@ -144,9 +144,11 @@ class _Run:
         """What must be known or refused before anything is compared."""
         if facts.errors:
             raise NodeError("; ".join(facts.errors))
-        self.result.variant = choose_variant(facts, self._options.variant)
         if self._wanted is None:
+            # Everything of ours goes, in either variant: nothing to choose, nothing to refuse.
+            self.result.variant = facts.default_variant
             return
+        self.result.variant = choose_variant(facts, self._options.variant)
         if self._options.datapath_check:
             refuse_unless_enforceable(facts)
         refuse_older(
@@ -235,12 +237,16 @@ class _Run:
         if reply["moved"]:
             self._sent_steps = bool(plans)
             return False
-        self.result.changed = self.result.changed or reply["digest"] != facts.digest
+        # Without a digest it could not be read back.
+        written = reply["digest"] != facts.digest if reply["digest"] else bool(plans and reply["begun"])
+        self.result.changed = self.result.changed or written
         if reply["failed"]:
             text = step_text(plans, reply["failed"].splitlines()[0])
             raise NodeError(_failure(reply, text))
         if reply.errors:
             raise NodeError("; ".join(reply.errors))
+        if reply["complete"] != "yes":
+            raise NodeError("the node's script did not come to its end")
         self.result.warnings += [reply["warning"]] if reply["warning"] else []
         self._check_counts(reply)
         return True

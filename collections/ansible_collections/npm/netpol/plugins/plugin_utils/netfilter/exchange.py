@@ -37,10 +37,10 @@ class ReplyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``values`` are the ``name=value`` lines; ``body`` is the text after them (the node's state, when asked for)."""
+    """``values`` are the ``name=value`` lines; ``body`` is what follows (the node's state, when asked for)."""
 
     values: Mapping[str, str]
-    body: str
+    body: bytes
 
     def __getitem__(self, name: str) -> str:
         return self.values.get(name, "")
@@ -52,7 +52,7 @@ class Reply:
     @property
     def errors(self) -> list[str]:
         """Messages of the failed program, a line each (``error`` may stand several times, joined by newlines)."""
-        return self["error"].splitlines()
+        return self["error"].split("\n") if self["error"] else []
 
 
 def frame(script: str) -> bytes:
@@ -71,13 +71,15 @@ def parse_reply(output: str) -> Reply:
     if not begin or not end:
         raise ReplyError("the node sent no whole reply")
     try:
-        decoded = gzip.decompress(base64.b64decode("".join(text.split()), validate=True)).decode()
-    except (binascii.Error, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        decoded = gzip.decompress(base64.b64decode("".join(text.split()), validate=True))
+    except (binascii.Error, OSError, EOFError, zlib.error) as error:
         raise ReplyError(f"the node's reply is damaged: {error}") from error
-    head, _, body = decoded.partition("\n\n")
+    head, _, body = decoded.partition(b"\n\n")
     values: dict[str, str] = {}
-    for line in head.splitlines():
+    for line in head.decode(errors="backslashreplace").split("\n"):
         name, equals, value = line.partition("=")
         if equals:
             values[name] = f"{values[name]}\n{value}" if name in values else value
+    if not values:
+        raise ReplyError("the node's reply is empty")
     return Reply(values, body)

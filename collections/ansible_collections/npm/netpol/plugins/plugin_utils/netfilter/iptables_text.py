@@ -71,8 +71,13 @@ class _Option:
         return "! " if self.negated else ""
 
 
-def parse_table(lines: Iterable[str]) -> Table:
-    """The filter table, from ``iptables-save`` or from a rendered restore file: our chains, and FORWARD."""
+def parse_table(lines: Iterable[str], *, found: bool = False) -> Table:
+    """The filter table, from ``iptables-save`` or from a rendered restore file: our chains, and FORWARD.
+
+    In a table that was ``found`` a rule that cannot be read (a comment may have a line break in it) stands for
+    itself: it is like none of ours. Elsewhere it raises :class:`IptablesTextError`.
+    """
+    read = _found_rule if found else parse_rule
     chains: dict[str, list[Rule]] = {}
     forward: list[Rule] = []
     for line in lines:
@@ -83,9 +88,9 @@ def parse_table(lines: Iterable[str]) -> Table:
         elif line.startswith("-A "):
             name, _, rest = line[3:].partition(" ")
             if name.startswith(CHAIN_PREFIX):
-                chains.setdefault(name, []).append(parse_rule(rest))
+                chains.setdefault(name, []).append(read(rest))
             elif name == "FORWARD":
-                forward.append(parse_rule(rest))
+                forward.append(read(rest))
         elif line and not line.startswith(("#", "*", "COMMIT")):
             raise IptablesTextError(f"not a line of a filter table: {line!r}")
     return Table({name: tuple(rules) for name, rules in chains.items()}, tuple(forward))
@@ -118,6 +123,13 @@ def parse_rule(line: str) -> Rule:
         comment=next((option.value for option in options if option.name == "--comment"), ""),
         target=target[1] if len(target) > 1 else "",
     )
+
+
+def _found_rule(line: str) -> Rule:
+    try:
+        return parse_rule(line)
+    except IptablesTextError:
+        return Rule(line, line)
 
 
 def with_set_names(rule: Rule, names: Mapping[str, str]) -> str:

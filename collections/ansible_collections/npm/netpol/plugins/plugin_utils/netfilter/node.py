@@ -140,16 +140,16 @@ def refuse_older(applied: Applied, cluster: str, version: int, *, allow_older: b
         )
 
 
-def parse_kernel(state: str, digest: str) -> Kernel:
-    """The node's state as it was sent.
+def parse_kernel(state: bytes, digest: str) -> Kernel:
+    """The node's state as it was sent. Comments of other programs' rules may be in any encoding.
 
     Raises :class:`NodeError` when it doesn't have the digest that came with it, or can't be read.
     """
-    if hashlib.sha256(state.encode()).hexdigest() != digest:
+    if hashlib.sha256(state).hexdigest() != digest:
         raise NodeError("the state that the node sent does not have the digest that it announced")
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in state.splitlines():
+    for line in state.decode(errors="backslashreplace").split("\n"):
         if line.startswith("#"):
             lines = sections.setdefault(line[1:], [])
         else:
@@ -162,7 +162,7 @@ def parse_kernel(state: str, digest: str) -> Kernel:
                 sets = parse_sets(sorted(content, key=lambda line: not line.startswith("create")))
             else:
                 variant, _, family = name.partition(" ")
-                tables[(variant, family)] = parse_table(content)
+                tables[(variant, family)] = parse_table(content, found=True)
     except (IpsetTextError, IptablesTextError) as error:
         raise NodeError(f"cannot read the node's state: {error}") from error
     return Kernel(sets, tables)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whatever fails, and wherever the script ends: no packet passes that both old and new rules deny, and the next run
+brings the node to the new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import NotConvergedError
+from integration.netfilter import faults
+from integration.netfilter.changes import NEW, OLD, Verdicts, find_verdicts, go_back
+from integration.netfilter.network import Network, network
+from integration.netfilter.node import VARIANTS, Node, node
+from integration.netfilter.rulesets import converge, settle
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def place(request: pytest.FixtureRequest) -> Iterator[tuple[Network, Verdicts]]:
+    """A node that enforces OLD, and each test leaves it so."""
+    with node(default_variant=request.param) as made, network(made) as wires:
+        yield wires, find_verdicts(wires)
+
+
+def starts(each: Node, names: Iterable[str], only: str = "") -> list[str]:
+    """The starts of these programs while the node goes from OLD to NEW."""
+    with faults.injected(each, names, only=only) as log:
+        converge(each, NEW)
+    return log.read_text().splitlines()
+
+
+def write_starts(wires: Network) -> list[str]:
+    found = starts(wires.node, faults.WRITERS, faults.ONLY_WRITES)
+    go_back(wires)
+    return found
+
+
+def meet(wires: Network, verdicts: Verdicts, at: int, action: str) -> NotConvergedError:
+    """The fault happens on the way from OLD to NEW; then the packets are judged and the next run heals."""
+    with (
+        faults.injected(wires.node, faults.WRITERS, at=at, action=action, only=faults.ONLY_WRITES),
+        pytest.raises(NotConvergedError) as caught,
+    ):
+        converge(wires.node, NEW)
+    where = f"write {at}, {action}"
+    verdicts.hold(wires.passing(), where)
+    assert converge(wires.node, NEW).exchanges == 3
+    assert wires.passing() == verdicts.new, where
+    assert settle(wires.node, NEW).in_sync
+    return caught.value
+
+
+def test_the_script_ends_between_two_kernel_writes(place: tuple[Network, Verdicts]) -> None:
+    wires, verdicts = place
+    for number, _ in enumerate(write_starts(wires), 1):
+        for action in (faults.END_BEFORE, faults.END_AFTER):
+            error = meet(wires, verdicts, number, action)
+            assert "the node sent no whole reply" in str(error)
+            go_back(wires)
+
+
+def test_the_script_ends_within_a_list_of_set_changes(place: tuple[Network, Verdicts]) -> None:
+    wires, verdicts = place
+    for number, start in enumerate(write_starts(wires), 1):
+        for lines in (1, 4) if start.startswith("ipset") else ():
+            meet(wires, verdicts, number, faults.end_within(lines))
+            go_back(wires)
+
+
+def test_a_kernel_write_fails(place: tuple[Network, Verdicts]) -> None:
+    wires, verdicts = place
+    for number, start in enumerate(write_starts(wires), 1):
+        partly = [faults.fail_within(3)] if start.startswith("ipset") else []
+        for action in (faults.FAIL, *partly):
+            error = meet(wires, verdicts, number, action)
+            assert "injected failure" in str(error)
+            assert str(error).startswith("step 'IPv")
+            go_back(wires)
+
+
+def test_what_fails_before_the_rules_switch_is_taken_back(place: tuple[Network, Verdicts]) -> None:
+    wires, verdicts = place
+    before = sorted(wires.node.sets().splitlines())
+    for number, start in enumerate(write_starts(wires), 1):
+        if not start.startswith("ip6tables") and number in (1, 2):
+            with (
+                faults.injected(wires.node, faults.WRITERS, at=number, action=faults.FAIL, only=faults.ONLY_WRITES),
+                pytest.raises(NotConvergedError),
+            ):
+                converge(wires.node, NEW)
+            version_4 = [line for line in wires.node.sets().splitlines() if " npm-4-" in line]
+            assert [line.split(" hashsize")[0] for line in version_4] == [
+                line.split(" hashsize")[0] for line in before if " npm-4-" in line
+            ], start
+            seen = {flow for flow in wires.passing() if ":" not in flow.source}
+            assert seen == {flow for flow in verdicts.old if ":" not in flow.source}
+            # The other family is not held up.
+            assert {flow for flow in wires.passing() if ":" in flow.source} == {
+                flow for flow in verdicts.new if ":" in flow.source
+            }
+            settle(wires.node, NEW)
+            go_back(wires)
+
+
+@pytest.mark.parametrize("place", ["nft", pytest.param("legacy", marks=pytest.mark.full)], indirect=True)
+def test_any_program_fails_once(place: tuple[Network, Verdicts]) -> None:
+    wires, verdicts = place
+    names = [name for name in wires.node.programs if name != "sh"]
+    total = len(starts(wires.node, names))
+    go_back(wires)
+    for number in range(1, total + 1):
+        error = ""
+        with faults.injected(wires.node, names, at=number, action=faults.FAIL) as log:
+            try:
+                converge(wires.node, NEW)
+            except NotConvergedError as caught:
+                error = str(caught)
+        where = f"start {number}: {log.read_text().splitlines()[number - 1]}: {error or 'no error'}"
+        passing = wires.passing()
+        verdicts.hold(passing, where)
+        assert error or passing == verdicts.new, where
+        settle(wires.node, NEW)
+        assert wires.passing() == verdicts.new, where
+        go_back(wires)
+
+
+def test_the_old_rules_stand_where_nothing_was_written(place: tuple[Network, Verdicts]) -> None:
+    wires, verdicts = place
+    assert wires.passing() == verdicts.old
+    assert converge(wires.node, OLD, allow_older=True).in_sync
