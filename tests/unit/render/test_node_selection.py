@@ -38,11 +38,13 @@ def test_inventory_and_cluster_are_compared_whatever_the_limit() -> None:
     assert selection.not_in_cluster == ("gone",)
 
 
-def test_manifests_without_nodes_have_the_nodes_that_their_pods_name() -> None:
+def test_manifests_without_nodes_believe_the_inventory_and_the_pods() -> None:
     snapshot = make(Cluster(), pods=[Pod("shop", "web", {}, node="a"), Pod("shop", "pending", {})])
-    selection = select(snapshot, ["a", "b"], ["a", "b"])
-    assert selection.compiled == ("a",)
-    assert selection.not_in_cluster == ("b",)
+    assert select(snapshot, None, None).compiled == ("a",)
+    selection = select(snapshot, ["a", "b"], ["a", "b", "c"])
+    assert selection.compiled == ("a", "b")
+    assert selection.not_in_cluster == ()
+    assert select(snapshot, ["b"], ["b"]).not_in_inventory == ("a",)
 
 
 def test_an_empty_cluster_has_nothing_to_compile() -> None:

@@ -32,7 +32,8 @@ def select(snapshot: Snapshot, nodes: Iterable[str] | None, inventory: Iterable[
 
     ``inventory`` are the Kubernetes names of all nodes of the inventory (None: nothing to compare with).
     """
-    known = _known_nodes(snapshot)
+    # Manifests often have pods and no nodes: then there is nothing to compare with, and every name is believed.
+    known = {node.name: node for node in snapshot.nodes} or _believed(snapshot, nodes or (), inventory or ())
     enforceable = {name for name, node in known.items() if _obstacle(node) is None}
     wanted = enforceable if nodes is None else set(nodes)
     listed = None if inventory is None else set(inventory)
@@ -46,11 +47,9 @@ def select(snapshot: Snapshot, nodes: Iterable[str] | None, inventory: Iterable[
     )
 
 
-def _known_nodes(snapshot: Snapshot) -> dict[str, Node]:
-    if snapshot.nodes:
-        return {node.name: node for node in snapshot.nodes}
-    # Manifests often have pods and no nodes.
-    return {pod.node: Node(pod.node, {}) for pod in snapshot.pods if pod.node}
+def _believed(snapshot: Snapshot, nodes: Iterable[str], inventory: Iterable[str]) -> dict[str, Node]:
+    names = {*nodes, *inventory, *(pod.node for pod in snapshot.pods if pod.node)}
+    return {name: Node(name, {}) for name in names}
 
 
 def _obstacle(node: Node) -> Exclusion | None:
