@@ -4,30 +4,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import string
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from lab import tools
-from lab.lab import Lab
+from lab.lab import Lab, unused_id
 from lab.spec import LabSpec, small
 
-_numbers = itertools.count()
-_DIGITS = string.digits + string.ascii_lowercase
 _REQUIRED = {"1", "true", "yes"}
 MakeLab = Callable[..., Lab]
-
-
-def _unused_id() -> str:
-    """Unlike that of any other test run of this machine: the process's number, then a count."""
-    text, number = "", os.getpid()
-    while number:
-        number, digit = divmod(number, len(_DIGITS))
-        text = _DIGITS[digit] + text
-    return f"{text[-4:].rjust(4, '0')}{_DIGITS[next(_numbers) % len(_DIGITS)]}"
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +37,7 @@ def shared_lab_spec() -> LabSpec:
 
 @pytest.fixture(scope="session")
 def _shared_lab(packets: None, shared_lab_spec: LabSpec) -> Iterator[Lab]:
-    with Lab.up(_unused_id(), shared_lab_spec) as lab:
+    with Lab.up(unused_id(), shared_lab_spec) as lab:
         yield lab
 
 
@@ -67,7 +54,7 @@ def make_lab(packets: None) -> Iterator[MakeLab]:
     made: list[Lab] = []
 
     def make(spec: LabSpec, **options: Any) -> Lab:
-        made.append(Lab.up(_unused_id(), spec, **options))
+        made.append(Lab.up(unused_id(), spec, **options))
         return made[-1]
 
     yield make

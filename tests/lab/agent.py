@@ -45,26 +45,29 @@ class Agent:
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, until it goes. What it started and did not end, ends with it."""
-        started: list[Callable[[], Awaitable[Any]]] = []
+        started: list[tuple[Watches | Flows, int]] = []
         try:
             while line := await reader.readline():
                 request: Request = json.loads(line)
                 try:
                     answer = {"result": await self._operations[request["op"]](request)}
-                except (OSError, ValueError, KeyError) as error:
+                except OSError as error:
+                    answer = {"error": f"{request['op']}: {error.strerror or error}"}
+                except (ValueError, KeyError) as error:
                     answer = {"error": f"{request.get('op')}: {error!r}"}
-                if request["op"] == "watch" and "result" in answer:
-                    started.append(lambda number=answer["result"]: self.watches.stop(number))
-                if request["op"] == "flow" and "result" in answer:
-                    started.append(lambda number=answer["result"]: self.flows.stop(number))
+                kinds: dict[str, Watches | Flows] = {"watch": self.watches, "flow": self.flows}
+                kind = kinds.get(request["op"])
+                if kind is not None and "result" in answer:
+                    started.append((kind, answer["result"]))
                 writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                 await writer.drain()
         except ConnectionError:
             return
         finally:
-            for stop in started:
+            for kind, number in started:
+                # Most have been stopped by their owner.
                 with contextlib.suppress(KeyError):
-                    await stop()
+                    await kind.stop(number)
             writer.close()
 
     async def _serve(self, request: Request) -> None:

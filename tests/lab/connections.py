@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import socket
 import struct
 import time
@@ -73,7 +74,7 @@ async def _try_socket(target: Target, outcome: Outcome) -> None:
     with make_socket(target) as made:
         try:
             await connect(made, target)
-            outcome.reason = "silent"
+            outcome.reason = "silent" if target.protocol in ("TCP", "SCTP") else ""
             await _ask(made, target, outcome)
         finally:
             if target.protocol == "TCP":
@@ -89,14 +90,19 @@ async def connect(made: socket.socket, target: Target) -> None:
     try:
         made.connect((target.address, target.port))
     except BlockingIOError:
-        writable = loop.create_future()
-        loop.add_writer(made, lambda: writable.done() or writable.set_result(None))
+        writable: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(made, _settle, writable)
         try:
             await writable
         finally:
             loop.remove_writer(made)
         if number := made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(number, "connect") from None
+            raise OSError(number, os.strerror(number)) from None
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _ask(made: socket.socket, target: Target, outcome: Outcome) -> None:

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import socket
+import string
 import subprocess
 import sys
 import time
@@ -25,6 +27,12 @@ from .probe import Answer, Continuous, LastingFlows, Probe
 from .spec import Family, LabSpec
 
 _ID = re.compile(r"[a-z0-9]{1,6}")
+_DIGITS = string.digits + string.ascii_lowercase
+_numbers = itertools.count()
+_POLICIES = {
+    "networkpolicies": {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"},
+    "clusternetworkpolicies": {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"},
+}
 _TESTS = Path(__file__).parents[1]
 _OUTSIDE_PORTS = [(80, "TCP"), (443, "TCP"), (8080, "TCP"), (53, "UDP"), (8080, "UDP"), (8080, "SCTP")]
 _START_PATIENCE = 20.0
@@ -245,9 +253,10 @@ class Lab(LiveCluster):
         self.api.clear_requests()
         # What is not served cannot be listed.
         self.api.settings(serve=["clusternetworkpolicies"])
-        for resource in ("networkpolicies", "clusternetworkpolicies"):
+        for resource, head in _POLICIES.items():
             for item in self.api.list(resource):
-                self.api.delete(item)
+                # The items of a list do not say what they are.
+                self.api.delete(item | head)
         self.api.settings(serve=[], validate=True)
         self.api.load(spec.objects)
 
@@ -306,6 +315,16 @@ class Lab(LiveCluster):
     def flows(self, probes: Sequence[Probe]) -> LastingFlows:
         """A download or UDP exchange for each probe until ``stop``."""
         return self.prober.flows(probes)
+
+
+def unused_id() -> str:
+    """An id that no other process of this machine is given."""
+    text, number = "", os.getpid()
+    while number:
+        number, digit = divmod(number, len(_DIGITS))
+        text = _DIGITS[digit] + text
+    count = next(_numbers)
+    return f"{text[-4:].rjust(4, '0')}{_DIGITS[count // len(_DIGITS) % len(_DIGITS)]}{_DIGITS[count % len(_DIGITS)]}"
 
 
 def remove(lab_id: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Family = Literal["ipv4", "ipv6"]
 Protocol = Literal["TCP", "UDP", "SCTP"]
@@ -142,7 +142,7 @@ class LabSpec:
     # The node's /bin/sh.
     shell: Literal["dash", "bash", "busybox"] = "dash"
     # Kubernetes objects that are loaded into the API as they are (policies, odd objects).
-    objects: tuple[Mapping[str, object], ...] = ()
+    objects: tuple[dict[str, Any], ...] = ()
 
 
 def small(variant: Variant = "nft", families: tuple[Family, ...] = ("ipv4", "ipv6")) -> LabSpec:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab import cleanup, netns
-from lab.lab import Lab, remove, wait_for
+from lab.lab import Lab, remove, unused_id, wait_for
 from lab.netns import LabError
 from lab.spec import LabSpec, Node, Pod
 
@@ -28,6 +28,11 @@ sys.stdin.read()
 """
 
 pytestmark = pytest.mark.usefixtures("packets")
+
+
+@pytest.fixture
+def lab_id() -> str:
+    return unused_id()
 
 
 def traces(lab_id: str) -> list[str]:
@@ -55,79 +60,79 @@ def root_network() -> str:
     return "\n".join([*texts, *((Path("/proc/sys") / name).read_text() for name in sysctls)])
 
 
-def test_down_leaves_nothing_and_the_root_namespace_is_untouched() -> None:
+def test_down_leaves_nothing_and_the_root_namespace_is_untouched(lab_id: str) -> None:
     before = root_network()
-    with Lab.up("life1", SPEC, api=None) as lab:
+    with Lab.up(lab_id, SPEC, api=None) as lab:
         assert lab.ssh("n1", "sudo -n true").returncode == 0
         assert lab.reach("a/x", "a/y").ok
-        assert len(traces("life1")) > len(lab.nodes) + len(lab.cluster.pods)
+        assert len(traces(lab_id)) > len(lab.nodes) + len(lab.cluster.pods)
         assert root_network() == before
-    assert traces("life1") == []
+    assert traces(lab_id) == []
     assert root_network() == before
 
 
 @pytest.mark.parametrize("how", ["keep", "watched"])
-def test_kill_9_of_the_owner(how: str) -> None:
+def test_kill_9_of_the_owner(lab_id: str, how: str) -> None:
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, "life2", how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=TESTS
+        [sys.executable, "-c", OWNER, lab_id, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=TESTS
     )
     with owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
         os.kill(owner.pid, signal.SIGKILL)
     if how == "watched":
-        wait_for(lambda: traces("life2") == [], "the watchdog to remove the lab")
+        wait_for(lambda: traces(lab_id) == [], "the watchdog to remove the lab")
     else:
         # Nobody watches: it stays, until the next one of that id.
-        assert Lab.attach("life2").reach("n1", "a/x").ok
-        with Lab.up("life2", SPEC, api=None) as lab:
+        assert Lab.attach(lab_id).reach("n1", "a/x").ok
+        with Lab.up(lab_id, SPEC, api=None) as lab:
             assert lab.reach("a/x", "a/y").ok
-    assert traces("life2") == []
+    assert traces(lab_id) == []
 
 
-def test_kill_9_while_it_is_being_built() -> None:
+def test_kill_9_while_it_is_being_built(lab_id: str) -> None:
     for moment in ("ctl", "node-n1", "pod-a.x"):
         owner = subprocess.Popen(
-            [sys.executable, "-c", OWNER, "life3", "keep"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=TESTS
+            [sys.executable, "-c", OWNER, lab_id, "keep"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=TESTS
         )
         with owner:
-            wait_for(lambda name=moment: netns.path(f"npml-life3-{name}").exists(), f"namespace {moment}")
+            wait_for(lambda name=moment: netns.path(f"{netns.prefix(lab_id)}{name}").exists(), f"namespace {moment}")
             os.kill(owner.pid, signal.SIGKILL)
-        remove("life3")
-        assert traces("life3") == [], moment
+        remove(lab_id)
+        assert traces(lab_id) == [], moment
 
 
-def test_a_lab_that_cannot_be_built_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lab_that_cannot_be_built_leaves_nothing(lab_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise LabError("no wires today")
 
     monkeypatch.setattr("lab.network.add_pods", fail)
     with pytest.raises(LabError, match="no wires today"):
-        Lab.up("life4", SPEC, api=None)
-    assert traces("life4") == []
+        Lab.up(lab_id, SPEC, api=None)
+    assert traces(lab_id) == []
 
 
-def test_down_ends_what_still_runs_in_a_pod_and_in_a_node() -> None:
-    lab = Lab.up("life5", SPEC, api=None)
+def test_down_ends_what_still_runs_in_a_pod_and_in_a_node(lab_id: str) -> None:
+    lab = Lab.up(lab_id, SPEC, api=None)
     in_pod = lab.popen_in("a/x", ["sleep", "1000"])
     in_node = lab.popen_in("n1", ["sleep", "1000"])
     lab.down()
     assert in_pod.wait(5) == in_node.wait(5) == -signal.SIGKILL
     lab.down()
-    assert traces("life5") == []
+    assert traces(lab_id) == []
 
 
-def test_a_pod_that_goes_takes_its_processes_and_its_namespace() -> None:
-    with Lab.up("life6", SPEC, api=None) as lab:
+def test_a_pod_that_goes_takes_its_processes_and_its_namespace(lab_id: str) -> None:
+    with Lab.up(lab_id, SPEC, api=None) as lab:
         process = lab.popen_in("a/x", ["sleep", "1000"])
         lab.remove_pod("a/x")
         assert process.wait(5) == -signal.SIGKILL
-        assert netns.existing("npml-life6-pod-") == ["npml-life6-pod-a.y"]
+        assert netns.existing(f"{netns.prefix(lab_id)}pod-") == [netns.pod_namespace(lab_id, "a/y")]
         assert "azv" not in lab.nodes["n1"].run("ip link").stdout
 
 
 def test_two_labs_beside_each_other_have_the_same_addresses_and_do_not_meet() -> None:
-    with Lab.up("life7", SPEC, api=None) as one, Lab.up("life8", SPEC, api=None) as other:
+    with Lab.up(unused_id(), SPEC, api=None) as one, Lab.up(unused_id(), SPEC, api=None) as other:
         assert one.ips("a/y") == other.ips("a/y")
         other.nodes["n2"].run(f"iptables -I FORWARD -d {other.ip('a/y')} -j DROP")
         assert one.reach("a/x", "a/y").ok
@@ -135,21 +140,21 @@ def test_two_labs_beside_each_other_have_the_same_addresses_and_do_not_meet() ->
         other.down()
         assert one.reach("a/x", "a/y").ok
         assert one.ssh("n2", "hostname").stdout == "n2\n"
-        assert traces("life8") == []
-    assert traces("life7") == []
+        assert traces(other.id) == []
+    assert traces(one.id) == []
 
 
-def test_attach_sees_the_lab_as_it_is_now() -> None:
-    with Lab.up("life9", SPEC, api=None) as lab:
+def test_attach_sees_the_lab_as_it_is_now(lab_id: str) -> None:
+    with Lab.up(lab_id, SPEC, api=None) as lab:
         lab.add_pod(Pod("a", "z", "n1", {"app": "z"}))
-        again = Lab.attach("life9")
+        again = Lab.attach(lab_id)
         assert again.cluster == lab.cluster
         assert again.reach("a/z", "a/y").server == "a/y"
-    with pytest.raises(LabError, match="no lab 'life9' is up"):
-        Lab.attach("life9")
+    with pytest.raises(LabError, match=r"no lab .* is up"):
+        Lab.attach(lab_id)
 
 
-@pytest.mark.parametrize("lab_id", ["", "UPPER", "toolong", "a-b", "../x"])
-def test_ids_are_checked(lab_id: str) -> None:
+@pytest.mark.parametrize("wrong", ["", "UPPER", "toolong", "a-b", "../x"])
+def test_ids_are_checked(wrong: str) -> None:
     with pytest.raises(LabError, match="lab id"):
-        remove(lab_id)
+        remove(wrong)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from lab.lab import Lab
+from lab.lab import Lab, unused_id
 from lab.probe import Answer, Probe
 from lab.spec import Container, Pod, Port, Service, ServicePort, small
 
@@ -21,7 +21,7 @@ def served(packets: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
     mode, _, variant = request.param.partition("-")
     spec = small(variant or "nft")
     spec = replace(spec, nodes=tuple(replace(node, proxy_mode=mode) for node in spec.nodes))
-    with Lab.up(f"sv{mode[0]}{variant[:1]}", spec, api=None) as lab:
+    with Lab.up(unused_id(), spec, api=None) as lab:
         yield lab
 
 
