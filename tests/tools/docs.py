@@ -28,7 +28,13 @@ def main() -> int:
     passed.append(_run([SCRIPTS / "antsibull-changelog", "lint"], environment(), COLLECTION))
     _make_checker()
     scripts = _CHECKER / "bin"
-    references = [scripts / "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."]
+    references: list[str | Path] = [
+        scripts / "antsibull-docs",
+        "lint-collection-docs",
+        "--plugin-docs",
+        "--skip-rstcheck",
+        ".",
+    ]
     path = f"{scripts}:{environment()['PATH']}"
     passed.append(_run(references, environment(PATH=path), COLLECTION))
     return 0 if all(passed) else 1

@@ -8,6 +8,8 @@ belongs to somebody else), and leaves its output where it ran.
 
 from __future__ import annotations
 
+import ast
+import configparser
 import re
 import shutil
 import subprocess
@@ -31,8 +33,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="npm-sanity-") as directory:
         copy = Path(directory, "ansible_collections/npm/netpol")
         copy_tree(COLLECTION, copy)
+        _place_pip_configuration()
         return subprocess.run(
-            [*command, *interpreter, *arguments], cwd=copy, env=environment(HOME=str(_HOME), PIP_QUIET="1"), check=False
+            [*command, *interpreter, *arguments], cwd=copy, env=environment(HOME=str(_HOME)), check=False
         ).returncode
 
 
@@ -40,6 +43,29 @@ def _place_get_pip() -> None:
     cache = _HOME / ".ansible/test/cache"
     cache.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(get_pip.__file__, cache / f"get_pip_{_pip_version().replace('.', '_')}.py")
+
+
+def _place_pip_configuration() -> None:
+    """What pip is told here, in the home where ansible-test looks: it hands no PIP_ variable on."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    ).stdout
+    configuration = configparser.RawConfigParser()
+    configuration["global"] = {"quiet": "1"}
+    # Variables win over files, so they come last.
+    for line in sorted(listed.splitlines(), key=lambda each: each.startswith(":env:")):
+        name, _, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        section = "global" if section == ":env:" else section
+        if section not in configuration:
+            configuration.add_section(section)
+        configuration[section][key] = str(ast.literal_eval(value))
+    file = _HOME / ".config/pip/pip.conf"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # An index's address may hold a password.
+    file.touch(mode=0o600)
+    with file.open("w") as stream:
+        configuration.write(stream)
 
 
 def _pip_version() -> str:
