@@ -12,6 +12,7 @@ from typing import Any
 from .resources import OBJECT_FIELDS, Resource
 
 Object = dict[str, Any]
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Record:
         metadata = document["metadata"] | {"resourceVersion": str(resource_version)}
         head = {"metadata": metadata}
         rest = {name: value for name, value in document.items() if name not in {"kind", "apiVersion", "metadata"}}
-        body = json.dumps(head | rest, separators=(",", ":"), ensure_ascii=False).encode()
+        body = _ENCODER.encode(head | rest).encode()
         labels = metadata.get("labels")
         return cls(
             key_of(metadata.get("namespace", ""), metadata["name"]),

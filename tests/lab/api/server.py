@@ -77,14 +77,28 @@ class ApiServer:
         self._address = (bind, port)
         self._tls = tls
         self._hosts = tuple(hosts)
-        self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix="lab-api-")
-        self.directory = Path(state_dir or self._temporary.name)  # type: ignore[union-attr]
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        if state_dir is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="lab-api-")
+            state_dir = Path(self._temporary.name)
+        self.directory = state_dir
         self._listeners: list[_Listener] = []
 
-    store = property(lambda self: self._core.store)
-    faults = property(lambda self: self._core.faults)
-    identities = property(lambda self: self._core.identities)
-    requests = property(lambda self: self._core.requests)
+    @property
+    def store(self) -> Store:
+        return self._core.store
+
+    @property
+    def faults(self) -> Faults:
+        return self._core.faults
+
+    @property
+    def identities(self) -> Identities:
+        return self._core.identities
+
+    @property
+    def requests(self) -> RequestLog:
+        return self._core.requests
 
     def start(self) -> ApiServer:
         self.directory.mkdir(parents=True, exist_ok=True)
