@@ -23,7 +23,8 @@ END = "-----END NPM.NETPOL REPLY-----"
 # Started on the node as it stands: constant, because sudo writes command lines to its log. The script takes its place,
 # and removes the directory: two shells would each have their own mind about a signal.
 RECEIVER = (
-    "umask 077; read -r size sum && d=$(mktemp -d) || exit 70; trap 'rm -rf \"$d\"' EXIT; trap 'exit 70' HUP INT TERM; "
+    "umask 077; d=; trap 'rm -rf \"$d\"' EXIT; trap 'exit 70' HUP INT TERM; "
+    "read -r size sum && d=$(mktemp -d) || exit 70; "
     'head -c "$size" >"$d/in" && printf "%s  %s\\n" "$sum" "$d/in" | sha256sum -c >/dev/null 2>&1 || '
     '{ echo "npm.netpol: the script did not arrive whole, or there is no room for it" >&2; exit 71; }; '
     'gzip -dc <"$d/in" >"$d/script" || exit 72; exec sh "$d/script" "$d"'
