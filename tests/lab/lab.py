@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import re
+import shutil
 import socket
 import string
 import subprocess
@@ -25,6 +26,7 @@ from .netns import LabError
 from .node import USER, Node
 from .probe import Answer, Continuous, LastingFlows, Probe
 from .spec import Family, LabSpec
+from .spec import Node as NodeSpec
 
 _ID = re.compile(r"[a-z0-9]{1,6}")
 _DIGITS = string.digits + string.ascii_lowercase
@@ -89,7 +91,7 @@ class Lab(LiveCluster):
         (self.directory / "nodes").mkdir(mode=0o700)
         say("the nodes' sshd")
         for node in self.nodes.values():
-            node.start(self.cluster.node_ips(node.name), self.directory / "keys", self.cluster.shell)
+            self._start_node(node)
         agent = [sys.executable, "-m", "lab.agent", str(self.directory / "agent.sock"), self.namespace("ctl")]
         self._start_child(agent, "agent", "agent.sock")
         for node in self.nodes.values():
@@ -101,6 +103,9 @@ class Lab(LiveCluster):
         self.prober.serve("ext", "ext", self.ips("ext"), _OUTSIDE_PORTS)
         for pod in self.cluster.pods.values():
             self.serve(pod)
+
+    def _start_node(self, node: Node) -> None:
+        node.start(self.cluster.node_ips(node.name), self.directory / "keys", self.cluster.shell)
 
     def _start_api(self, arguments: Sequence[str], spec: LabSpec) -> None:
         where = ["--state-dir", str(self.directory / "api"), "--bind", self.ips("ctl")[0], "--port", "6443"]
@@ -168,6 +173,40 @@ class Lab(LiveCluster):
             wait_for(up, f"sshd of node {node.name}", _START_PATIENCE)
         except LabError as error:
             raise LabError(f"{error}; its log: {node.log().strip()}") from error
+
+    # Nodes that come and go
+
+    def add_node(self, spec: NodeSpec) -> Node:
+        """One node more, in the inventory and (when it has joined) the API too."""
+        spec = self.cluster.add_node(spec)
+        network.add_node(self.id, self.cluster, spec)
+        node = self.nodes[spec.name] = self.make_node(spec)
+        self._start_node(node)
+        controller.write_inventory(self.directory, self.cluster)
+        self._wait_for_ssh(node)
+        proxies.prepare(self.cluster, node)
+        if spec.joined:
+            self.changed(objects.node_object(self.cluster, spec))
+        else:
+            self.settle()
+        return node
+
+    def remove_node(self, name: str) -> None:
+        """Take it away with its pods, out of the inventory and the API too."""
+        for pod in [pod for pod in self.cluster.pods.values() if pod.node == name]:
+            self.remove_pod(pod.key)
+        node = self.nodes.pop(name)
+        netns.end_processes([node.namespace])
+        node.reap()
+        network.remove_node(self.id, self.cluster, name)
+        item = objects.node_object(self.cluster, node.spec)
+        del self.cluster.nodes[name], self.cluster.index[name]
+        shutil.rmtree(node.directory)
+        controller.write_inventory(self.directory, self.cluster)
+        if node.spec.joined:
+            self.gone(item)
+        else:
+            self.settle()
 
     # Files
 

@@ -73,14 +73,14 @@ class LiveCluster:
         """Wire it, answer on its ports, tell the API. Returns it with its addresses."""
         pod = self.cluster.add_pod(pod)
         self._start_pod(pod)
-        self._changed(objects.pod_object(self.cluster, pod))
+        self.changed(objects.pod_object(self.cluster, pod))
         return pod
 
     def remove_pod(self, key: str) -> Pod:
         pod = self._pod(key)
         self._stop_pod(pod)
         del self.cluster.pods[key]
-        self._gone(objects.pod_object(self.cluster, pod))
+        self.gone(objects.pod_object(self.cluster, pod))
         return pod
 
     def replace_pod(self, pod: Pod) -> Pod:
@@ -95,7 +95,7 @@ class LiveCluster:
         if (old.running, old.node, old.ips, old.ports) != (new.running, new.node, new.ips, new.ports):
             self._stop_pod(old)
             self._start_pod(new)
-        self._changed(objects.pod_object(self.cluster, new))
+        self.changed(objects.pod_object(self.cluster, new))
         return new
 
     def relabel_pod(self, key: str, labels: Mapping[str, str]) -> Pod:
@@ -141,7 +141,7 @@ class LiveCluster:
 
     def _put_namespace(self, namespace: Namespace) -> None:
         self.cluster.namespaces[namespace.name] = namespace
-        self._changed(objects.namespace_object(namespace))
+        self.changed(objects.namespace_object(namespace))
 
     def remove_namespace(self, name: str) -> None:
         """With its pods and Services."""
@@ -149,20 +149,20 @@ class LiveCluster:
             self.remove_pod(pod.key)
         for service in [service for service in self.cluster.services.values() if service.namespace == name]:
             self.remove_service(service.key)
-        self._gone(objects.namespace_object(self.cluster.namespaces.pop(name)))
+        self.gone(objects.namespace_object(self.cluster.namespaces.pop(name)))
 
     # Services
 
     def add_service(self, service: Service) -> Service:
         """Returns it with its addresses and node ports."""
         service = self.cluster.add_service(service)
-        self._changed(objects.service_object(self.cluster, service))
+        self.changed(objects.service_object(self.cluster, service))
         return service
 
     def remove_service(self, key: str) -> None:
         if key not in self.cluster.services:
             raise LabError(f"no Service {key!r} in lab {self.id}")
-        self._gone(objects.service_object(self.cluster, self.cluster.services.pop(key)))
+        self.gone(objects.service_object(self.cluster, self.cluster.services.pop(key)))
 
     def synchronise_services(self) -> None:
         """kube-proxy on every node, and the balancer's routes."""
@@ -197,17 +197,20 @@ class LiveCluster:
     def delete(self, item: Mapping[str, Any]) -> None:
         self.api.delete(dict(item))
 
-    def _changed(self, item: objects.Object) -> None:
+    def changed(self, item: objects.Object) -> None:
+        """An object of the cluster is new or other: the API and the Services follow."""
         if self.has_api:
             self.api.apply(item)
-        self._settle()
+        self.settle()
 
-    def _gone(self, item: objects.Object) -> None:
+    def gone(self, item: objects.Object) -> None:
+        """An object of the cluster is no more: the API and the Services follow."""
         if self.has_api:
             self.api.delete(item)
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """After a change: Services follow, and the state is saved."""
         self.synchronise_services()
         self.save()
 

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from .cluster import CONTROLLER, OUTSIDE, Cluster, family_of
-from .netns import ip_batch, node_namespace, pod_namespace, prefix, set_sysctls
+from .netns import delete, ip_batch, node_namespace, pod_namespace, prefix, set_sysctls
 from .spec import Family, Node, Pod
 
 GATEWAY: dict[Family, str] = {"ipv4": "10.240.0.1", "ipv6": "fd00:10:240::1"}
@@ -95,6 +95,17 @@ def add_node(lab_id: str, cluster: Cluster, node: Node) -> None:
     for other in cluster.nodes:
         if other != node.name:
             ip_batch(_routes_to_pods(cluster, node.name), node_namespace(lab_id, other))
+
+
+def remove_node(lab_id: str, cluster: Cluster, name: str) -> None:
+    """Its cable, its namespace, and the routes to its pods. What runs on it has ended."""
+    ip_batch([f"link del {fabric_port(cluster, name)}"], f"{prefix(lab_id)}fab")
+    delete([node_namespace(lab_id, name)])
+    routes = [f"route del {cluster.pod_cidr(name, family)}" for family in cluster.families]
+    for other in cluster.nodes:
+        if other != name:
+            ip_batch(routes, node_namespace(lab_id, other))
+    ip_batch(routes, f"{prefix(lab_id)}fab")
 
 
 def add_pods(lab_id: str, cluster: Cluster, pods: Sequence[Pod]) -> None:

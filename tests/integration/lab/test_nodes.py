@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import yaml
 from lab.lab import Lab
 from lab.netns import LabError
-from lab.spec import LabSpec, Node, small
+from lab.spec import LabSpec, Node, Pod, small
 
 MakeLab = Callable[..., Lab]
 FIRST, SECOND = "aks-nodepool1-12345678-vmss000000", "aks-nodepool1-12345678-vmss000001"
@@ -123,3 +124,23 @@ def test_ipvs_leaves_no_service_chains(make_lab: MakeLab) -> None:
     spec = small()
     lab = make_lab(replace(spec, nodes=tuple(replace(node, proxy_mode="ipvs") for node in spec.nodes)), api=None)
     assert "KUBE-SVC" not in lab.nodes[FIRST].run("iptables-save").stdout
+
+
+def test_nodes_come_and_go(make_lab: MakeLab) -> None:
+    lab = make_lab(LabSpec((Node("n1"), Node("n2")), pods=(Pod("a", "x", "n1"), Pod("a", "y", "n2"))))
+    lab.add_node(Node("n3"))
+    lab.add_node(Node("stranger", joined=False))
+    lab.add_pod(Pod("a", "z", "n3"))
+    assert lab.reach("a/x", "a/z").server == "a/z"
+    assert lab.reach("a/z", "a/y", family="ipv6").server == "a/y"
+    assert lab.reach("ext", "a/z").server == "a/z"
+    assert lab.ssh("stranger", "hostname").stdout == "stranger\n"
+    assert sorted(each["metadata"]["name"] for each in lab.api.list("nodes")) == ["n1", "n2", "n3"]
+    assert set(yaml.safe_load(lab.inventory.read_text())["npm_nodes"]["hosts"]) == {"n1", "n2", "n3", "stranger"}
+
+    lab.remove_node("n2")
+    assert sorted(each["metadata"]["name"] for each in lab.api.list("nodes")) == ["n1", "n3"]
+    assert [each["metadata"]["name"] for each in lab.api.list("pods")] == ["x", "z"]
+    assert lab.reach("a/x", "a/z").server == "a/z"
+    assert not lab.directory.joinpath("nodes", "n2").exists()
+    assert "10.244.2.0" not in lab.nodes["n1"].run("ip route").stdout
