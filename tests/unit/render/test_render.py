@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils import templates
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import PeerSet, Rule, Ruleset, SetKind, Verdict
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     COMMENT_LIMIT,
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 
 from .examples import ONE_OF_EVERYTHING, environment, with_rules
 
+ROLE = Path(templates.__file__).parents[2] / "roles" / "enforce"
 NAME = "npm-4-aaaaaaaaaaaaaaaaaaaa"
 ALLOW = Verdict.ALLOW
 
@@ -210,6 +213,18 @@ def test_a_template_of_the_user_can_extend_ours(tmp_path: Path) -> None:
         assert theirs[theirs.index(line) + 1].startswith(line.split(" -j ")[0])
 
 
+def test_the_readmes_template_does_what_it_says(tmp_path: Path) -> None:
+    readme = (ROLE / "README.md").read_text()
+    (template,) = re.findall(r"```jinja\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "iptables.j2").write_text(template)
+    rendered = render(ONE_OF_EVERYTHING, environment([tmp_path]))
+    check_readable(rendered)
+    lines = rendered.iptables.splitlines()
+    ours = render(ONE_OF_EVERYTHING, environment()).iptables.splitlines()
+    assert [line for line in lines if "NFLOG" not in line] == ours
+    assert len(lines) == len(ours) + len(ONE_OF_EVERYTHING.ipv4.chains)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -238,6 +253,9 @@ def test_what_our_templates_render_is_readable() -> None:
         ("destroy npm-4-x\n", "", "ipset.j2 renders what is no input of ipset restore: not a line of a set: 'destroy"),
         ("", "*filter\nrubbish\nCOMMIT\n", "no input of iptables-restore: not a line of a filter table: 'rubbish'"),
         ("", '-A NPM-FORWARD -m comment --comment "open\n', "no input of iptables-restore: cannot read the rule"),
+        ("create mine hash:ip family inet\n", "", "renders the set mine: ours begin with npm-"),
+        ("", "-A INPUT -j DROP\n", "renders '-A INPUT -j DROP': our chains begin with NPM-"),
+        ("", ":KUBE-FORWARD - [0:0]\n", "renders ':KUBE-FORWARD - \\[0:0\\]': our chains begin with NPM-"),
         ("", "*filter\nCOMMIT\n", "leaves out the chain NPM-EGRESS"),
         ("", None, f"matches the set {NAME}, which ipset.j2 leaves out"),
     ],

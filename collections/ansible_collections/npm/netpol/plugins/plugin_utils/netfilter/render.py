@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 
-from ..model.names import EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN
+from ..model.names import CHAIN_PREFIX, EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN, SET_PREFIX
 from ..model.ruleset import Chain, Direction, Family, PeerSet, Rule, Ruleset, SetKind, Target, Verdict
 from .ipset_text import IpsetTextError, maxelem_for, parse_sets
 from .iptables_text import IptablesTextError, parse_table
@@ -147,7 +147,14 @@ def check_readable(rendered: Rendered) -> None:
         sets = parse_sets(rendered.ipset.splitlines())
     except IpsetTextError as error:
         raise RenderError(f"template {IPSET_TEMPLATE} renders what is no input of ipset restore: {error}") from error
+    if foreign := next((name for name in sets if not name.startswith(SET_PREFIX)), ""):
+        raise RenderError(f"template {IPSET_TEMPLATE} renders the set {foreign}: ours begin with {SET_PREFIX}")
     for text in (rendered.iptables, rendered.ip6tables):
+        for line in text.splitlines():
+            if line.startswith((":", "-")) and not line.startswith((f":{CHAIN_PREFIX}", f"-A {CHAIN_PREFIX}")):
+                raise RenderError(
+                    f"template {IPTABLES_TEMPLATE} renders {line!r}: our chains begin with {CHAIN_PREFIX}"
+                )
         try:
             table = parse_table(text.splitlines())
         except IptablesTextError as error:
