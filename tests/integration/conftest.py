@@ -9,23 +9,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab import tools
+from lab import requirements
 from lab.lab import Lab, unused_id
 from lab.spec import LabSpec, small
 
-_REQUIRED = {"1", "true", "yes"}
 MakeLab = Callable[..., Lab]
 
 
 @pytest.fixture(scope="session")
 def packets() -> None:
     """Skips what needs network namespaces where there are none; an error where they are required."""
-    reasons = ["not root"] if os.geteuid() != 0 else []
-    if missing := tools.missing():
-        reasons.append(f"this machine lacks {', '.join(missing)}")
-    if not reasons:
+    if not (reasons := requirements.unmet()):
         return
-    if {os.environ.get("NPM_REQUIRE_PACKETS", "").lower(), os.environ.get("CI", "").lower()} & _REQUIRED:
+    if requirements.required(os.environ):
         pytest.fail(f"packets are required: {'; '.join(reasons)}")
     pytest.skip("; ".join(reasons))
 
