@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from lab.lab import Lab
@@ -29,5 +30,10 @@ def kernel_state(lab: Lab) -> dict[str, str]:
     return {name: _COUNTERS.sub("", _STAMP.sub("", node.run(_SAVE).stdout)) for name, node in lab.nodes.items()}
 
 
-def differing_nodes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    return [name for name in before if before[name] != after[name]]
+def differences(before: dict[str, str], after: dict[str, str]) -> str:
+    """What differs, as a unified diff for each node that differs; empty when nothing does."""
+    lines: list[str] = []
+    for name, text in before.items():
+        old, new = text.splitlines(), after[name].splitlines()
+        lines += difflib.unified_diff(old, new, f"{name} before", f"{name} after", lineterm="", n=1)
+    return "\n".join(lines)

@@ -51,8 +51,9 @@ class Report:
         self.done()
         if not holds:
             self.faults += 1
-        detail = f"\n        {otherwise}" if otherwise and not holds else ""
-        self._write(f"   {'ok  ' if holds else 'FAIL'} {claim}{detail}\n")
+        self._write(f"   {'ok  ' if holds else 'FAIL'} {claim}\n")
+        for line in [] if holds else otherwise.splitlines():
+            self._write(f"        {line}\n")
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """``rows[0]`` is the heading; all have the same number of cells."""

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from lab.lab import Lab
 
 from .cluster import policy
-from .kernel import differing_nodes, kernel_state
+from .kernel import differences, kernel_state
 from .paths import SOURCE_POD, WEB_POD, Situation
 from .playbooks import Run, playbook
 from .report import Report
@@ -135,8 +135,8 @@ class Walk:
         self._report.check(run.changed == set(expected), claim, f"changed: {', '.join(sorted(run.changed)) or 'none'}")
 
     def _same(self, before: dict[str, str], claim: str) -> None:
-        differing = differing_nodes(before, kernel_state(self._lab))
-        self._report.check(not differing, claim, f"different on {', '.join(differing)}")
+        different = differences(before, kernel_state(self._lab))
+        self._report.check(not different, claim, different)
 
     def _node_of(self, pod: str) -> str:
         return self._lab.cluster.pods[pod].node
