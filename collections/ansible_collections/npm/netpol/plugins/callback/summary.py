@@ -4,17 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.plugins.callback import CallbackBase
-from ansible_collections.npm.netpol.plugins.plugin_utils.summary_text import (
-    NodeResult,
-    Outcome,
-    RunResult,
-    outcomes,
-    summary,
-)
-
 DOCUMENTATION = r"""
 name: summary
 type: aggregate
@@ -28,8 +17,19 @@ description:
 requirements:
   - enable in configuration (C(callbacks_enabled=npm.netpol.summary))
 author:
-  - npm.netpol maintainers
+  - npm.netpol maintainers (!UNKNOWN)
 """
+
+from typing import Any  # noqa: E402 - Ansible wants DOCUMENTATION first
+
+from ansible.plugins.callback import CallbackBase  # noqa: E402
+from ansible_collections.npm.netpol.plugins.plugin_utils.summary_text import (  # noqa: E402
+    NodeResult,
+    Outcome,
+    RunResult,
+    outcomes,
+    summary,
+)
 
 _COMPILE = "npm.netpol.compile"
 _RULESET = "npm.netpol.ruleset"

@@ -76,7 +76,7 @@ seealso:
   - module: npm.netpol.snapshot
   - module: npm.netpol.ruleset
 author:
-  - npm.netpol maintainers
+  - npm.netpol maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
