@@ -110,8 +110,8 @@ class ApiClient:
                 if not error.transient:
                     raise
                 if attempt >= self._retries:
-                    tries = f"{error.reason} (tried {attempt + 1} times)"
-                    raise ApiError(error.where, tries, status=error.status) from error
+                    tries = f" (tried {attempt + 1} times)" if attempt else ""
+                    raise ApiError(error.where, error.reason + tries, status=error.status) from error
                 pause = _pause(attempt, error.retry_after)
                 self._tell(f"{error}; retry {attempt + 1} of {self._retries} in {pause:.1f} s")
                 self._sleep(pause)
