@@ -9,7 +9,7 @@ change would never come to rest. So both sides, wanted and found, go through thi
 from __future__ import annotations
 
 import ipaddress
-import shlex
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -40,6 +40,8 @@ _PROTOCOLS: Mapping[str, str] = {
     "58": "ipv6-icmp",
     "icmpv6": "ipv6-icmp",
 }
+# The module that a protocol brings along, where it has another name.
+_MODULES: Mapping[str, str] = {"ipv6-icmp": "icmp6"}
 _ICMPV6_TYPES: Mapping[str, str] = {
     "router-solicitation": "133",
     "router-advertisement": "134",
@@ -50,6 +52,10 @@ _ICMPV6_TYPES: Mapping[str, str] = {
     "redirect": "137",
 }
 _ANY_PORT = "0:65535"
+_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|$)', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_TO_ESCAPE = re.compile(r'(["\\])')
+_NEEDS_NO_QUOTES = re.compile(r"[^\s\"\\]+")
 
 
 class IptablesTextError(ValueError):
@@ -102,22 +108,22 @@ def parse_rule(line: str) -> Rule:
     base: dict[str, str] = {}
     matches: list[tuple[str, list[str]]] = [("", [])]
     target: tuple[str, ...] = ()
+    implied = ""
     for option in options:
         if option.name in _TARGETS:
             target = (_TARGETS[option.name], *option.values)
         elif option.name in _BASE_OPTIONS:
             name = _BASE_OPTIONS[option.name]
             base[name] = _base_text(name, option)
+            if name == "-p":
+                implied = base[name].removeprefix("-p ")
         elif option.name in ("-m", "--match"):
             matches.append((option.value, []))
         else:
             matches[-1][1].append(_match_text(option))
+    in_order = [base.get(name, "") for name in _BASE_ORDER]
     return Rule(
-        text=" ".join(
-            text
-            for text in (*(base.get(name, "") for name in _BASE_ORDER), *_match_texts(matches), " ".join(target))
-            if text
-        ),
+        text=" ".join(filter(None, (*in_order, *_match_texts(matches, implied), *map(_quoted, target)))),
         line=line.strip(),
         sets=tuple(option.value for option in options if option.name == "--match-set"),
         comment=next((option.value for option in options if option.name == "--comment"), ""),
@@ -141,10 +147,21 @@ def with_set_names(rule: Rule, names: Mapping[str, str]) -> str:
 
 
 def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise IptablesTextError(f"cannot read the rule {line!r}: {error}") from error
+    """The words of a rule. Only double quotes quote, and in them a backslash takes any character as it is."""
+    words = []
+    position = 0
+    line = line.rstrip()
+    while position < len(line):
+        match = _WORD.match(line, position)
+        if not match:
+            raise IptablesTextError(f"cannot read the rule {line!r}: a quotation is not closed")
+        words.append(match[2] if match[1] is None else _ESCAPED.sub(r"\1", match[1]))
+        position = match.end()
+    return words
+
+
+def _quoted(word: str) -> str:
+    return word if _NEEDS_NO_QUOTES.fullmatch(word) else '"' + _TO_ESCAPE.sub(r"\\\1", word) + '"'
 
 
 def _options(words: list[str]) -> Iterator[_Option]:
@@ -176,14 +193,21 @@ def _base_text(name: str, option: _Option) -> str:
     return f"{option.negation}{name} {value}".rstrip()
 
 
-def _match_texts(matches: list[tuple[str, list[str]]]) -> list[str]:
-    """The modules with their options, in one order; a protocol's module that restricts nothing is left out."""
-    kept = [(module, sorted(filter(None, options))) for module, options in matches]
-    return sorted(
-        " ".join(["-m", module, *options])
-        for module, options in kept
-        if options or module not in ("", *_PROTOCOLS.values())
-    )
+def _match_texts(matches: list[tuple[str, list[str]]], protocol: str) -> list[str]:
+    """The modules with their options, in one order; a protocol's module that restricts nothing is left out.
+
+    Options before any ``-m`` are those of the module that ``-p`` brings along.
+    """
+    brought = _MODULES.get(protocol, protocol)
+    kept: dict[str, list[str]] = {}
+    texts = []
+    for module, options in matches:
+        if (module or brought) == brought:
+            kept.setdefault(brought, []).extend(filter(None, options))
+        else:
+            texts.append(" ".join(["-m", module, *sorted(filter(None, options))]))
+    texts += [" ".join(["-m", module, *sorted(options)]) for module, options in kept.items() if options]
+    return sorted(texts)
 
 
 def _match_text(option: _Option) -> str:
@@ -191,7 +215,7 @@ def _match_text(option: _Option) -> str:
     if option.name == "--match-set" and value.startswith(SET_PREFIX):
         value = " ".join([base_name(option.value), *option.values[1:]])
     elif option.name == "--comment":
-        value = shlex.quote(value)
+        value = _quoted(value)
     elif option.name in ("--dport", "--sport"):
         value = _port(value)
     elif option.name in ("--dports", "--sports"):
