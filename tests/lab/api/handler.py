@@ -47,6 +47,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
+        if "transfer-encoding" in headers:
+            self.close_connection = True  # the unread body would pass for the next request
+            self._send(Answer.failure(errors.ApiError(411, "a body needs a Content-Length here")))
+            return
         body = self.rfile.read(int(headers.get("content-length", 0)))
         try:
             request = Request.of(self.command, self.path, headers, body)

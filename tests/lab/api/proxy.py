@@ -93,13 +93,13 @@ class _Tunnel(socketserver.StreamRequestHandler):
         self.wfile.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
 
     def _pass_on(self, upstream: socket.socket) -> None:
-        other = {self.connection: upstream, upstream: self.connection}
         with selectors.DefaultSelector() as selector, contextlib.suppress(ConnectionError):
-            for each in other:
-                selector.register(each, selectors.EVENT_READ)
+            selector.register(self.connection, selectors.EVENT_READ, (self.connection, upstream))
+            selector.register(upstream, selectors.EVENT_READ, (upstream, self.connection))
             while not self.server.stopping.is_set():
                 for key, _ in selector.select(_POLL_SECONDS):
-                    data = key.fileobj.recv(_BLOCK)  # type: ignore[union-attr]
+                    source, target = key.data
+                    data = source.recv(_BLOCK)
                     if not data:
                         return
-                    other[key.fileobj].sendall(data)
+                    target.sendall(data)

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,17 @@ def test_only_admin_controls_the_lab(api: ApiServer) -> None:
             Client.http(api.url, token, api.ca_file).faults()
         assert caught.value.code == code
     assert Client.http(api.url, api.token, api.ca_file).faults() == []
+
+
+def test_a_body_without_a_length_is_refused_and_the_connection_ends(api: ApiServer) -> None:
+    connection = http.client.HTTPSConnection(
+        api.url.removeprefix("https://"), context=ssl.create_default_context(cafile=api.ca_file)
+    )
+    try:
+        connection.request("POST", "/api/v1/nodes", iter([b"{}"]), {"Authorization": f"Bearer {api.token}"})
+        answer = connection.getresponse()
+        assert answer.status == 411
+        answer.read()
+        assert answer.isclosed()
+    finally:
+        connection.close()
