@@ -48,8 +48,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         if "transfer-encoding" in headers:
-            self.close_connection = True  # the unread body would pass for the next request
-            self._send(Answer.failure(errors.ApiError(411, "a body needs a Content-Length here")))
+            refusal = Answer.failure(errors.ApiError(411, "a body needs a Content-Length here"))
+            # The connection ends: the unread body would pass for the next request.
+            self._send(Answer(refusal.code, refusal.body, {"Connection": "close"}))
             return
         body = self.rfile.read(int(headers.get("content-length", 0)))
         try:
