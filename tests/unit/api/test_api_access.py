@@ -139,7 +139,10 @@ def test_a_body_without_a_length_is_refused_and_the_connection_ends(api: ApiServ
         api.url.removeprefix("https://"), context=ssl.create_default_context(cafile=api.ca_file)
     )
     try:
-        connection.request("POST", "/api/v1/nodes", iter([b"{}"]), {"Authorization": f"Bearer {api.token}"})
+        connection.putrequest("POST", "/api/v1/nodes")
+        connection.putheader("Authorization", f"Bearer {api.token}")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
         assert connection.getresponse().status == 411
         assert connection.sock is None
     finally:
