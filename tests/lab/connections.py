@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import sctp
+from .patience import patience
 from .sockets import LONGEST_MESSAGE, Target, make_socket
 
 _ECHO = {socket.AF_INET: 8, socket.AF_INET6: 128}
@@ -54,7 +55,7 @@ async def attempt(target: Target, timeout: float) -> Outcome:
     """Try once. Never raises for what the network does; the outcome's reason says it."""
     outcome = Outcome(start=time.monotonic())
     try:
-        async with asyncio.timeout(timeout):
+        async with patience(timeout):
             if target.protocol == "SCTP" and not sctp.kernel_has_sctp():
                 _understand(await sctp.ask(target), outcome)
             else:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .answering import CHUNK, PACE
 from .connections import connect
+from .patience import patience
 from .sockets import LONGEST_MESSAGE, Target, make_socket
 
 _START_PATIENCE = 5.0
@@ -36,7 +37,7 @@ class _Flow:
         made = make_socket(self.target)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_START_PATIENCE):
+            async with patience(_START_PATIENCE):
                 await connect(made, self.target)
                 await loop.sock_sendall(made, b"S")
                 await loop.sock_recv(made, LONGEST_MESSAGE)

@@ -42,9 +42,9 @@ def test_no_legacy_table_exists_until_a_legacy_tool_runs(make_lab: MakeLab) -> N
 
 
 def test_nodes_share_no_files_and_no_netfilter(lab: Lab) -> None:
-    lab.nodes[FIRST].run("touch /run/xtables.lock /tmp/a /root/b; ipset create only-here hash:ip")
+    lab.nodes[FIRST].run("touch /run/only-here /tmp/only-here /root/only-here; ipset create only-here hash:ip")
     other = lab.nodes[SECOND]
-    assert other.run("ls /run/xtables.lock /tmp/a /root/b", check=False).stdout == ""
+    assert other.run("ls /run/only-here /tmp/only-here /root/only-here", check=False).stdout == ""
     assert "only-here" not in other.run("ipset list -n").stdout
     interfaces = lab.nodes[FIRST].run("ls /sys/class/net").stdout.split()
     assert {name[:3] for name in interfaces} == {"azv", "eth", "lo"}

@@ -125,10 +125,14 @@ def test_attempts_without_pause_meet_a_short_gap(lab: Lab) -> None:
     denied = Probe("shop/client-2", lab.ip("shop/web-1", "ipv6"))
     node.run(f"ip6tables -I FORWARD -d {denied.address} -j DROP")
     with lab.continuous([allowed, denied], interval=0.002) as attempts:
-        # Long enough for some attempts of each, short enough to be missed by single probes.
-        cut_allowed = f"iptables -I FORWARD -d {allowed.address} -j DROP; sleep 0.03; iptables -D FORWARD 1"
-        let_denied = f"ip6tables -D FORWARD 1; sleep 0.03; ip6tables -I FORWARD -d {denied.address} -j DROP"
-        node.run(f"sleep 0.3; {cut_allowed}; sleep 0.3; {let_denied}; sleep 0.3")
+        # Each stretch lasts as long as the agent is busy with other probes, however slow the machine is.
+        lab.probe([allowed] * 100)
+        node.run(f"iptables -I FORWARD -d {allowed.address} -j DROP")
+        lab.probe([allowed] * 20, timeout=0.05, tries=1)
+        node.run("iptables -D FORWARD 1; ip6tables -D FORWARD 1")
+        lab.probe([denied] * 20)
+        node.run(f"ip6tables -I FORWARD -d {denied.address} -j DROP")
+        lab.probe([denied] * 20)
         attempts.stop()
         cut = [each for each in attempts.of(allowed) if not each.clean]
         leaked = [each for each in attempts.of(denied) if each.answer.ok]
@@ -136,8 +140,8 @@ def test_attempts_without_pause_meet_a_short_gap(lab: Lab) -> None:
         held = [each for each in attempts.of(denied) if not each.answer.ok]
     assert cut, "the gap in what is allowed went unseen"
     assert leaked, "the gap in what is denied went unseen"
-    assert len(good) > len(cut)
-    assert len(held) > len(leaked)
+    assert good, "all of what is allowed seems cut"
+    assert held, "all of what is denied seems let through"
 
 
 def test_lasting_flows_report_a_stall_and_go_on(lab: Lab) -> None:
