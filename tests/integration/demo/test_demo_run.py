@@ -62,7 +62,6 @@ def lab_id():
 @pytest.fixture(
     params=[
         pytest.param(("nft", "dual")),
-        pytest.param(("legacy", "dual"), marks=pytest.mark.full),
         pytest.param(("nft", "ipv4"), marks=pytest.mark.full),
         pytest.param(("nft", "ipv6"), marks=pytest.mark.full),
     ],
@@ -84,9 +83,9 @@ def test_the_demo_passes_and_leaves_nothing_behind(kind, lab_id, tmp_path):
     assert left_of(lab_id) == []
 
 
-def test_with_keep_the_lab_stays_and_the_demo_says_how_to_go_on(lab_id, tmp_path):
+def test_with_keep_and_legacy_iptables_the_lab_stays_and_the_demo_says_how_to_go_on(lab_id, tmp_path):
     try:
-        done = run_demo(lab_id, tmp_path, "--keep", "--families", "ipv4")
+        done = run_demo(lab_id, tmp_path, "--keep", "--variant", "legacy")
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"./dev lab --id {lab_id} down" in done.stdout
         assert Lab.attach(lab_id).reach("default/busybox-0", "default/src-ip-internal").ok
