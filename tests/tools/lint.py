@@ -39,7 +39,7 @@ def checks() -> list[Check]:
     """Every linter; the slow ones first, so that the others run beside them."""
     return [
         Check("sanity", [sys.executable, "-m", "tools.sanity"]),
-        Check("ansible-lint", [SCRIPTS / "ansible-lint", "--quiet", "--nocolor"]),
+        Check("ansible-lint", [SCRIPTS / "ansible-lint", "-q", "--nocolor"]),
         Check("mypy", [SCRIPTS / "mypy", COLLECTION.relative_to(ROOT) / "plugins/plugin_utils"]),
         Check("ruff", [SCRIPTS / "ruff", "check", "--quiet", "."]),
         Check("format", [SCRIPTS / "ruff", "format", "--check", "--quiet", "--diff", "."]),
