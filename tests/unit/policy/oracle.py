@@ -47,6 +47,8 @@ class Oracle:
         pod = self.owners.get(address)
         if pod is None:
             return True
+        if pod.unreadable:
+            return False
         isolating = [
             policy
             for policy in self.snapshot.network_policies
@@ -96,7 +98,7 @@ class Oracle:
         if not given or "ipBlock" in given or not all(valid_selector(each) for each in given.values()):
             return False
         pod = self.owners.get(address)
-        if pod is None or pod.namespace not in self.namespaces:
+        if pod is None or pod.unreadable or pod.namespace not in self.namespaces:
             return False
         if "namespaceSelector" in given:
             in_scope = matches(given["namespaceSelector"], self.namespaces[pod.namespace])
@@ -114,8 +116,12 @@ class Oracle:
             return port <= flow.port <= (end or port)
         # Rule 16: the name is looked up on the destination; rule 20: which for egress must be a pod of a namespace.
         pod = self.owners.get(flow.destination)
-        return pod is not None and any(
-            each.name == port and each.protocol == flow.protocol and each.port == flow.port for each in pod.ports
+        return (
+            pod is not None
+            and not pod.unreadable
+            and any(
+                each.name == port and each.protocol == flow.protocol and each.port == flow.port for each in pod.ports
+            )
         )
 
 

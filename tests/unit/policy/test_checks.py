@@ -66,6 +66,7 @@ def test_not_where_some_pod_is_not_isolated() -> None:
     some = policy("kube-system/some", "{podSelector: {matchLabels: {app: dns}}}")
     assert not named(World.of(DNS, METRICS, some))
     assert named(World.of(DNS, PROXY, some)), "pods of the host's network don't count"
+    assert named(World.of(DNS, pod("kube-system/odd", "10.0.0.3", unreadable=True), some)), "nor do unreadable ones"
 
 
 def test_not_in_another_namespace_nor_one_without_pods_nor_when_none_is_protected() -> None:

@@ -12,13 +12,11 @@ from typing import Any
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Family, Ruleset, SetKind, dump
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.policy.clusters import compile_all, passes
 from unit.policy.oracle import Flow, Oracle
 from unit.policy.strategies import ADDRESSES, ADDRESSES_6, OUTSIDE, PORTS, snapshots
-
-SLOW = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
 
 
 def flows() -> list[Flow]:
@@ -36,16 +34,16 @@ def flows() -> list[Flow]:
 FLOWS = flows()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
-@given(snapshots())
+@settings(max_examples=300, deadline=None)
+@given(snapshots)
 def test_every_verdict_is_the_oracles(snapshot: Snapshot) -> None:
     oracle, rulesets = Oracle(snapshot), compile_all(snapshot)
     wrong = [flow for flow in FLOWS if passes(rulesets, flow) != oracle.allowed(flow)]
     assert not wrong
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
-@given(snapshots())
+@settings(max_examples=100, deadline=None)
+@given(snapshots)
 def test_every_ruleset_is_well_formed(snapshot: Snapshot) -> None:
     for ruleset in compile_all(snapshot):
         for family in Family:
@@ -64,7 +62,7 @@ def assert_well_formed(ruleset: Ruleset, family: Family) -> None:
         addresses = [target.address for target in targets]
         assert addresses == sorted(set(addresses))
     for chain in ours.chains:
-        assert chain.policies
+        assert chain.policies or not chain.rules, "only a pod that could not be read is isolated by no policy"
         assert len(chain.rules) == len(set(chain.rules))
         for rule in chain.rules:
             assert rule.policies == tuple(sorted(set(rule.policies)))
@@ -89,8 +87,8 @@ def shuffled(value: Any, shuffle: random.Random) -> Any:
     return value
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
-@given(snapshots(), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+@given(snapshots, st.integers(0, 2**32 - 1).map(random.Random))
 def test_rule_3_order_never_matters(snapshot: Snapshot, shuffle: random.Random) -> None:
     other = replace(
         snapshot,
@@ -115,8 +113,8 @@ def test_rule_3_order_never_matters(snapshot: Snapshot, shuffle: random.Random) 
     assert ours.protected == theirs.protected
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
-@given(snapshots(), st.data())
+@settings(max_examples=100, deadline=None)
+@given(snapshots, st.data())
 def test_a_pods_going_keeps_the_names_and_rules_of_the_others(snapshot: Snapshot, data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(snapshot.pods))
     rest = replace(snapshot, pods=tuple(pod for pod in snapshot.pods if pod is not gone))
@@ -132,8 +130,8 @@ def chains_of(ruleset: Ruleset) -> list[Any]:
     return [chain for family in Family for chain in ruleset.family(family).chains]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
-@given(snapshots())
+@settings(max_examples=50, deadline=None)
+@given(snapshots)
 def test_whatever_is_refused_is_reported_and_counted(snapshot: Snapshot) -> None:
     compiler = Compiler(snapshot)
     reported = {(each.namespace, each.name) for each in compiler.problems if each.kind == "NetworkPolicy"}

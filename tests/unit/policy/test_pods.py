@@ -121,3 +121,17 @@ def test_a_node_enforces_for_its_own_pods_only() -> None:
     assert [target.pod for target in them.compiler.ruleset("n2").ipv4.egress] == ["shop/far"]
     unknown = them.compiler.ruleset("n3")
     assert (unknown.node, unknown.ipv4.chains, unknown.ipv6.chains) == ("n3", (), ())
+
+
+def test_a_pod_that_could_not_be_read_is_isolated_and_nobodys_peer() -> None:
+    odd = pod("shop/odd", "10.0.0.2", ports="http=80", unreadable=True)
+    alone = World.of(WEB, odd)
+    assert not alone.reaches("web", "odd")
+    assert not alone.reaches("odd", OUTSIDE)
+    them = World.of(
+        WEB, odd, policy("shop/p", "{ingress: [{from: [{podSelector: {}}]}], egress: [{ports: [{port: http}]}]}")
+    )
+    assert not them.reaches("odd", "web")
+    assert not any("10.0.0.2" in member for each in them.rulesets[0].ipv4.sets for member in each.members)
+    assert not them.reaches("web", "odd")
+    assert them.compiler.summary.pods_isolated_egress == 2

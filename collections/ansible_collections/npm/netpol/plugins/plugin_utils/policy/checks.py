@@ -28,7 +28,7 @@ def cut_off_namespaces(
     """Policies that isolate every pod of a protected namespace where no policy allows any of them anything."""
     lifted = {(policy.namespace, policy.name) for policy in given if policy.annotations.get(ALLOW_ANNOTATION) == "true"}
     pods_of: defaultdict[str, list[LivePod]] = defaultdict(list)
-    for pod in pods:
+    for pod in (each for each in pods if not each.pod.unreadable):
         pods_of[pod.pod.namespace].append(pod)
     for namespace in sorted(set(namespaces)):
         for direction in Direction:

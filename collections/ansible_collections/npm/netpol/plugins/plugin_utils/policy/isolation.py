@@ -17,7 +17,10 @@ from .policies import Policy, PolicyRule
 
 @dataclass(frozen=True, eq=False)
 class Isolators:
-    """The policies, one or more, that isolate some pods in one direction. Compared by identity: see Isolation."""
+    """The policies that isolate some pods in one direction; none for pods that nobody can tell which policies select.
+
+    Compared by identity: see Isolation.
+    """
 
     direction: Direction
     policies: tuple[Policy, ...]
@@ -46,10 +49,13 @@ class Isolation:
         for policy in policies:
             self._policies[policy.namespace].append(policy)
         self._indexes: dict[str, SelectorIndex] = {}
+        self._unreadable = {direction: Isolators(direction, ()) for direction in Direction}
         self._known: dict[tuple[str, tuple[int, ...], Direction], Isolators | None] = {}
 
     def of(self, pod: LivePod, direction: Direction) -> Isolators | None:
         """What isolates a pod in a direction; None: it is not isolated."""
+        if pod.pod.unreadable:
+            return self._unreadable[direction]
         namespace = pod.pod.namespace
         if namespace not in self._policies:
             return None

@@ -24,7 +24,8 @@ from .selectors import EVERYTHING, Selector
 class PeerResolver:
     """Resolves peers against the pods of one snapshot; remembers what it found, since nodes and groups share peers.
 
-    ``namespaces`` are the labels of the namespaces that are known; a pod of another one is no selector's peer.
+    ``namespaces`` are the labels of the namespaces that are known; a pod of another one is no selector's peer. A pod
+    that could not be read is nobody's.
     """
 
     def __init__(
@@ -35,12 +36,11 @@ class PeerResolver:
         namespace_keys: AbstractSet[str],
     ) -> None:
         """``pod_keys`` and ``namespace_keys`` are the labels that selectors of pods and of namespaces mention."""
-        self._pods = pods
+        self._pods = [each for each in pods if not each.pod.unreadable]
         self._namespace_names = list(namespaces)
-        self._all_namespaces = frozenset(namespaces)
-        self._pod_index = LabelIndex(((each.pod.namespace, each.pod.labels) for each in pods), pod_keys)
+        self._pod_index = LabelIndex(((each.pod.namespace, each.pod.labels) for each in self._pods), pod_keys)
         self._namespace_index = LabelIndex((("", labels) for labels in namespaces.values()), namespace_keys)
-        self._selected_namespaces: dict[Selector, frozenset[str]] = {EVERYTHING: self._all_namespaces}
+        self._selected_namespaces: dict[Selector, frozenset[str]] = {EVERYTHING: frozenset(namespaces)}
         self._selected_pods: dict[PodPeer, Sequence[LivePod]] = {}
         self._sets: dict[str, PeerSet] = {}
 
@@ -69,8 +69,6 @@ class PeerResolver:
         pods: Iterable[LivePod] = self._pods_with_port[named.protocol, named.name]
         if isinstance(named.peer, PodPeer):
             pods = self._pods_of(named.peer)
-        elif named.peer is None:
-            pods = (pod for pod in pods if pod.pod.namespace in self._all_namespaces)
         block = named.peer.intervals if isinstance(named.peer, IPBlock) else None
         for pod in pods:
             for number in pod.port_numbers(named.protocol, named.name):
