@@ -323,9 +323,10 @@ def test_a_kubeconfig_means_the_same_as_to_the_official_client(
     kubernetes.config.load_kube_config(path, client_configuration=theirs, persist_config=False)
     ours = auth.connect({"kubeconfig": path}, environment)
     assert (ours.host, ours.server_name, ours.verify) == (theirs.host, theirs.tls_server_name, theirs.verify_ssl)
-    assert ours.proxy == theirs.proxy
+    # Releases of it before proxy-url was known leave it out.
+    assert theirs.proxy in (ours.proxy, None)
     assert ours.ca == Path(theirs.ssl_ca_cert).read_text(encoding="utf-8")
-    header = theirs.api_key.get("BearerToken", "")
+    header = next(iter(theirs.api_key.values()), "")  # its key changed between releases
     if ours.credentials.token:
         assert header == f"Bearer {ours.credentials.token}"
     elif ours.credentials.username:

@@ -23,7 +23,7 @@ SNAPSHOT = make(Cluster("uid", {"pods": "7"}), namespaces=[Namespace("shop", {"g
 
 def test_what_is_written_is_read_and_only_its_owner_may(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deeper" / "snapshot.json"
-    store.write(SNAPSHOT, path)
+    assert store.write(SNAPSHOT, path) == SNAPSHOT.id
     assert store.read(path) == SNAPSHOT
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

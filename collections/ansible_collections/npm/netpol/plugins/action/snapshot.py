@@ -46,8 +46,8 @@ class ActionModule(ControllerAction):
             snapshot, details = self._from_manifests(parameters["src"])
         else:
             snapshot, details = self._from_api(parameters)
-        path = self._write(snapshot, parameters["path"])
-        return {"path": str(path), **_report(snapshot), **details}
+        path, snapshot_id = self._write(snapshot, parameters["path"])
+        return {"path": str(path), "id": snapshot_id, **_report(snapshot), **details}
 
     def _from_manifests(self, paths: list[str]) -> tuple[Snapshot, dict[str, Any]]:
         try:
@@ -75,14 +75,13 @@ class ActionModule(ControllerAction):
             self.fail(f"the cluster could not be read, and no node was touched: {error}")
         return snapshot, details
 
-    def _write(self, snapshot: Snapshot, option: str | None) -> Path:
+    def _write(self, snapshot: Snapshot, option: str | None) -> tuple[Path, str]:
         # Ansible removes its own temporary directory when the run ends.
         path = Path(option or Path(tempfile.mkdtemp(prefix="npm-netpol-", dir=C.DEFAULT_LOCAL_TMP)) / "snapshot.json")
         try:
-            store.write(snapshot, path)
+            return path, store.write(snapshot, path)
         except OSError as error:
             self.fail(f"no node was touched: the snapshot cannot be written to {path}: {error.strerror}")
-        return path
 
 
 def _report(snapshot: Snapshot) -> dict[str, Any]:
@@ -96,7 +95,6 @@ def _report(snapshot: Snapshot) -> dict[str, Any]:
         "problems": len(snapshot.problems),
     }
     return {
-        "id": snapshot.id,
         "cluster_uid": snapshot.cluster.uid,
         "resource_version": snapshot.cluster.version,
         "counts": counts,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,23 +12,26 @@ from pathlib import Path
 from ..model.snapshot import Snapshot, dump, load
 
 
-def write(snapshot: Snapshot, path: Path) -> None:
-    """Put the snapshot at ``path`` (mode 0600), in the place of a file that may be there.
+def write(snapshot: Snapshot, path: Path) -> str:
+    """Put the snapshot at ``path`` (mode 0600), in the place of a file that may be there; returns its id.
 
     Directories that are missing are made (mode 0700). A reader sees the old file or the new one, never a part.
     Raises :class:`OSError`.
     """
+    content = dump(snapshot).encode()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(dump(snapshot))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    # What snapshot.id is too, without spelling the cluster out a second time.
+    return hashlib.sha256(content).hexdigest()
 
 
 def read(path: Path) -> Snapshot:
