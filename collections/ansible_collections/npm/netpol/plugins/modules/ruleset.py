@@ -27,7 +27,7 @@ requirements:
 options:
   state:
     description:
-      - V(present) brings the node to what RV(run) of M(npm.netpol.compile) holds for it.
+      - V(present) brings the node to what RV(npm.netpol.compile#module:run) holds for it.
       - V(absent) removes all that is ours, of both iptables variants and both address families.
     type: str
     choices: [present, absent]
@@ -107,7 +107,7 @@ seealso:
   - module: npm.netpol.compile
   - module: npm.netpol.snapshot
 author:
-  - npm.netpol maintainers
+  - npm.netpol maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -103,7 +103,7 @@ def _output(command: list[str], environment: Mapping[str, str], who: str, hint: 
         output, complaint = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
         os.killpg(process.pid, signal.SIGKILL)
-        _, complaint = process.communicate()
+        _output, complaint = process.communicate()
         said = _quote(complaint)
         raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
     if process.returncode:

@@ -133,7 +133,7 @@ class _Run:
             self.result.in_sync = True
             self.result.counts = facts.applied.counts
             return self.result
-        for _ in range(_ATTEMPTS):
+        for _attempt in range(_ATTEMPTS):
             if self._read_and_apply():
                 return self.result
         raise NodeError(

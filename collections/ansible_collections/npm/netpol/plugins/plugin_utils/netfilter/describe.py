@@ -119,4 +119,4 @@ def _set_headline(change: Difference, each: SetChange) -> str:
 
 
 def _policies(rules: Iterable[Rule]) -> str:
-    return ", ".join(sorted({rule.comment for rule in rules if rule.comment}))
+    return ", ".join(sorted({name for rule in rules for name in rule.comment.split(", ") if name}))

@@ -67,15 +67,15 @@ def parse_reply(output: str) -> Reply:
 
     Raises :class:`ReplyError` when there is no whole reply in it.
     """
-    _, begin, rest = output.partition(BEGIN)
-    text, end, _ = rest.partition(END)
+    _before, begin, rest = output.partition(BEGIN)
+    text, end, _after = rest.partition(END)
     if not begin or not end:
         raise ReplyError("the node sent no whole reply")
     try:
         decoded = gzip.decompress(base64.b64decode("".join(text.split()), validate=True))
     except (binascii.Error, OSError, EOFError, zlib.error) as error:
         raise ReplyError(f"the node's reply is damaged: {error}") from error
-    head, _, body = decoded.partition(b"\n\n")
+    head, _empty_line, body = decoded.partition(b"\n\n")
     values: dict[str, str] = {}
     for line in head.decode(errors="backslashreplace").split("\n"):
         name, equals, value = line.partition("=")

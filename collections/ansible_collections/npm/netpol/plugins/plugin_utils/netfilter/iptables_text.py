@@ -92,7 +92,7 @@ def parse_table(lines: Iterable[str], *, found: bool = False) -> Table:
             if name.startswith(CHAIN_PREFIX):
                 chains.setdefault(name, [])
         elif line.startswith("-A "):
-            name, _, rest = line[3:].partition(" ")
+            name, _space, rest = line[3:].partition(" ")
             if name.startswith(CHAIN_PREFIX):
                 chains.setdefault(name, []).append(read(rest))
             elif name == "FORWARD":

@@ -128,8 +128,9 @@ def refuse_older(applied: Applied, cluster: str, version: int, *, allow_older: b
         return
     if applied.cluster != cluster:
         if not allow_other:
+            other = f"cluster {cluster}" if cluster else "a cluster that it does not name (no kube-system in it)"
             raise NodeError(
-                f"the node enforces the policies of cluster {applied.cluster}; this snapshot is of {cluster}. "
+                f"the node enforces the policies of cluster {applied.cluster}; this snapshot is of {other}. "
                 "Set npm_allow_other_cluster to true to take the node over."
             )
         return
@@ -161,7 +162,7 @@ def parse_kernel(state: bytes, digest: str) -> Kernel:
             if name == "sets":
                 sets = parse_sets(sorted(content, key=lambda line: not line.startswith("create")))
             else:
-                variant, _, family = name.partition(" ")
+                variant, _space, family = name.partition(" ")
                 tables[(variant, family)] = parse_table(content, found=True)
     except (IpsetTextError, IptablesTextError) as error:
         raise NodeError(f"cannot read the node's state: {error}") from error

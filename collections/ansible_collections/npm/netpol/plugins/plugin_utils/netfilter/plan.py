@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, TWIN_SUFFIXES
-from .difference import Difference, SetChange
+from .difference import Difference
 from .hook import hook_change
 from .ipset_text import create_line, maxelem_for
 from .iptables_text import with_set_names
 from .locality import dispatch, sets_in_step
-from .state import Kernel, Rule, Table, Target
+from .state import Kernel, Rule, Set, Table, Target
 
 IPSET = "ipset"
 IPTABLES = "iptables"
@@ -143,23 +143,23 @@ def _grow(change: Difference, names: Mapping[str, str], free: _FreeNames) -> Ste
         name = names[each.base]
         if each.live is None or name != each.live.name:
             made.append(name)
-            lines += _build(name, each, each.wanted.members)
+            lines += _build(name, each.wanted, each.live, each.wanted.members)
             continue
         undo += [f"del {name} {member}" for member in sorted(each.added)]
         both = each.live.members | each.wanted.members
         if each.is_too_small or len(both) > each.live.maxelem:
             temporary = free.take(each.base)
             made.append(temporary)
-            lines += [*_build(temporary, each, both), f"swap {temporary} {name}", f"destroy {temporary}"]
+            lines += _build(temporary, each.wanted, each.live, both)
+            lines += [f"swap {temporary} {name}", f"destroy {temporary}"]
         else:
             lines += [f"add {name} {member}" for member in sorted(each.added)]
     return Step("sets: build and grow", IPSET, "", _text(lines), _text(undo), tuple(made))
 
 
-def _build(name: str, each: SetChange, members: frozenset[str]) -> list[str]:
-    assert each.wanted is not None  # noqa: S101 - told to the type checker; callers have looked
-    maxelem = max(each.wanted.maxelem, maxelem_for(len(members)), each.live.maxelem if each.live else 0)
-    return [create_line(name, each.wanted, maxelem), *(f"add {name} {member}" for member in sorted(members))]
+def _build(name: str, wanted: Set, live: Set | None, members: frozenset[str]) -> list[str]:
+    maxelem = max(wanted.maxelem, maxelem_for(len(members)), live.maxelem if live else 0)
+    return [create_line(name, wanted, maxelem), *(f"add {name} {member}" for member in sorted(members))]
 
 
 def _switch(change: Difference, names: Mapping[str, str]) -> tuple[Step, ...]:

@@ -57,7 +57,8 @@ def build_chain(isolators: Isolators, rules: Iterable[Allowance], family: Family
             set_name = peer_set.name
         lines.append((_KIND_ORDER.index(allowance.kind), _rule(allowance, set_name)))
     ordered = tuple(
-        rule for _, rule in sorted(lines, key=lambda line: (line[0], line[1].protocol, line[1].ports, line[1].peers))
+        rule
+        for _kind, rule in sorted(lines, key=lambda line: (line[0], line[1].protocol, line[1].ports, line[1].peers))
     )
     isolating = tuple(sorted({policy.key for policy in isolators.policies}))
     definition = json.dumps([[asdict(rule) for rule in ordered], isolating, Verdict.DENY])

@@ -31,13 +31,13 @@ class Isolators:
 
     @property
     def allow_everything(self) -> bool:
-        return any(rule.peers is None and rule.ports is None for _, rule in self.rules)
+        return any(rule.peers is None and rule.ports is None for _policy, rule in self.rules)
 
     @cached_property
     def named_ports(self) -> tuple[tuple[str, str], ...]:
         """The (protocol, name) pairs that the rules mention, sorted."""
         return tuple(
-            sorted({(port.protocol, port.name) for _, rule in self.rules for port in rule.ports or () if port.name})
+            sorted({(port.protocol, port.name) for _key, rule in self.rules for port in rule.ports or () if port.name})
         )
 
 
