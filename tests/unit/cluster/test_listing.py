@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import listing, manifests
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, dump, load
 from lab.api import ApiServer, Fault, Identity, Rule
 from small_cluster import PODS, namespace, pod, policy
 
+RBAC = Path(__file__).parents[3] / "collections/ansible_collections/npm/netpol/docs/rbac.yaml"
 MakeClient = Callable[..., ApiClient]
 
 
@@ -214,6 +216,18 @@ def test_a_right_that_is_missing_is_named_and_where_to_find_it(api: ApiServer, c
     assert "s3cret" not in str(caught.value)
     with pytest.raises(ApiError, match="the API does not accept the credentials from options"):
         listing.read(client(options={"api_key": "not-the-token"}))
+
+
+def test_the_rights_that_we_ship_are_enough_and_only_read(api: ApiServer, client: MakeClient) -> None:
+    documents = yaml.safe_load_all(RBAC.read_text(encoding="utf-8"))
+    role = next(each for each in documents if each["kind"] == "ClusterRole")
+    api.store.catalog.serve(["clusternetworkpolicies"])
+    api.identities.add(Identity("reader", "s3cret-of-reader", rules=tuple(map(Rule.from_json, role["rules"]))))
+    snapshot = listing.read(client(options={"api_key": "s3cret-of-reader"}))
+    assert "clusternetworkpolicies" in snapshot.cluster.resource_versions
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    listed = {name for rule in role["rules"] for name in rule["resources"]}
+    assert listed == set(snapshot.cluster.resource_versions)
 
 
 def test_a_server_without_watch_is_read_as_any_other(api: ApiServer, client: MakeClient) -> None:

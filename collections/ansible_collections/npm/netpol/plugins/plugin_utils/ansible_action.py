@@ -36,7 +36,6 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible-core ships 
 
     _requires_connection = False
     _supports_check_mode = True
-    _supports_diff = True
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work with validated, typed ``parameters`` (every option is there) and return the task's result."""
