@@ -101,11 +101,9 @@ def network(node: Node) -> Iterator[Network]:
     processors = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(processors)})
     try:
-        _link(node, pods, "pods", ("10.0.0.254/24", "fd00:0:1::fe/64"))
-        _link(node, world, "world", ("10.0.9.254/24", "fd00:0:9::fe/64"))
+        _join(node, pods, "pods", ("10.0.0.254", "fd00:0:1::fe"), (*PODS, *FREE_PODS.values()))
+        _join(node, world, "world", ("10.0.9.254", "fd00:0:9::fe"), (*WORLD, *FREE_WORLD.values()))
         node.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
-        _settle(pods, ("10.0.0.254", "fd00:0:1::fe"), (*PODS, *FREE_PODS.values()))
-        _settle(world, ("10.0.9.254", "fd00:0:9::fe"), (*WORLD, *FREE_WORLD.values()))
         for namespace, addresses in (
             (pods, (*PODS, *FREE_PODS.values())),
             (world, (*WORLD, *FREE_WORLD.values())),
@@ -125,24 +123,28 @@ def network(node: Node) -> Iterator[Network]:
         world.close()
 
 
-def _link(node: Node, other: Namespace, name: str, gateways: tuple[str, str]) -> None:
+def _join(node: Node, other: Namespace, name: str, gateways: tuple[str, str], addresses: Iterable[str]) -> None:
+    """A link from the node to the other namespace, with its addresses at the far end.
+
+    Who has which link address is fixed on both sides: a packet that waits for an answer would lose its place.
+    """
+    near, far = f"02:00:00:00:{len(name):02x}:01", f"02:00:00:00:{len(name):02x}:02"
     node.ip(
-        f"link add {name} type veth peer name eth0 netns {other.pid}",
-        *(f"address add {gateway} dev {name}{' nodad' if ':' in gateway else ''}" for gateway in gateways),
+        f"link add {name} address {near} type veth peer name eth0 address {far} netns {other.pid}",
+        *(f"address add {_with_prefix(gateway)} dev {name}" for gateway in gateways),
         f"link set {name} up",
+        *(f"neighbour add {address} lladdr {far} dev {name} nud permanent" for address in addresses),
     )
-
-
-def _settle(namespace: Namespace, gateways: tuple[str, str], addresses: Iterable[str]) -> None:
-    """Addresses, routes, and the gateway's link address as fixed neighbour, so that no packet waits for one."""
-    namespace.ip(
-        *(
-            f"address add {address}/{'64' if ':' in address else '24'} dev eth0{' nodad' if ':' in address else ''}"
-            for address in addresses
-        ),
+    other.ip(
+        *(f"address add {_with_prefix(address)} dev eth0" for address in addresses),
         "link set eth0 up",
+        *(f"neighbour add {gateway} lladdr {near} dev eth0 nud permanent" for gateway in gateways),
         *(f"route add default via {gateway}" for gateway in gateways),
     )
+
+
+def _with_prefix(address: str) -> str:
+    return f"{address}/64 nodad" if ":" in address else f"{address}/24"
 
 
 def _udp(address: str, port: int) -> socket.socket:

@@ -113,7 +113,7 @@ def test_a_table_is_our_chains_and_everybodys_forward() -> None:
 
 @pytest.mark.parametrize("line", ["-I FORWARD 1 -j DROP", "nonsense", '-A NPM-X -m comment --comment "open -j DROP'])
 def test_other_lines_are_refused_by_name(line: str) -> None:
-    with pytest.raises(IptablesTextError, match="NPM-X|nonsense|FORWARD|open"):
+    with pytest.raises(IptablesTextError, match=r"NPM-X|nonsense|FORWARD|open"):
         parse_table([line])
 
 

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which variant is taken, and when a node, or the snapshot for it, is refused: each time with nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import NotConvergedError
+from integration.netfilter.network import PODS
+from integration.netfilter.node import VARIANTS, Node, node
+from integration.netfilter.rulesets import INGRESS, converge, settle, wanted
+from integration.netfilter.test_converge import RULES, SETS
+
+TARGET = wanted(RULES, SETS, version=10)
+LAST_OF_FORWARD = {"first": 0, "after_kube_services": 2}
+
+
+@pytest.fixture
+def plain() -> Iterator[Node]:
+    with node() as each:
+        yield each
+
+
+def refused(each: Node, words: str, target: object = TARGET, **options: object) -> None:
+    before = each.everything()
+    with pytest.raises(NotConvergedError, match=words) as caught:
+        converge(each, target, **options)  # type: ignore[arg-type]
+    assert not caught.value.result.changed
+    assert each.everything() == before
+    assert each.leftovers() == []
+
+
+def hint(each: Node, variant: str, chain: str = "KUBE-IPTABLES-HINT") -> None:
+    each.run(f"iptables-{variant}-restore", "--noflush", data=f"*mangle\n:{chain} - [0:0]\nCOMMIT\n")
+
+
+@pytest.mark.parametrize("chain", ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY", "KUBE-PROXY-CANARY"])
+def test_kube_proxys_variant_is_taken(fresh: Node, chain: str) -> None:
+    other = next(each for each in VARIANTS if each != fresh.default_variant)
+    fresh.restore(fresh.default_variant, "-A FORWARD -s 192.0.2.1 -j DROP")
+    hint(fresh, other, chain)
+    assert settle(fresh, TARGET).variant == other
+
+
+def test_two_hints_are_no_hint(plain: Node) -> None:
+    hint(plain, "nft")
+    hint(plain, "legacy")
+    refused(plain, "both iptables variants .* npm_variant")
+    assert settle(plain, TARGET, variant="legacy").variant == "legacy"
+    assert settle(plain, None).changed, "removal has nothing to guess"
+    assert "NPM-" not in "".join(plain.everything().values())
+
+
+def test_the_variant_with_rules_is_taken(fresh: Node) -> None:
+    other = next(each for each in VARIANTS if each != fresh.default_variant)
+    fresh.restore(other, "-A FORWARD -s 192.0.2.1 -j DROP")
+    assert settle(fresh, TARGET).variant == other
+
+
+def test_the_default_is_taken_where_nothing_tells(fresh: Node) -> None:
+    assert settle(fresh, TARGET).variant == fresh.default_variant
+
+
+def test_our_own_jump_tells_nothing(plain: Node) -> None:
+    """Enforcing once with a variant doesn't make it the one with rules."""
+    settle(plain, TARGET, variant="nft")
+    plain.restore("legacy", "-A FORWARD -s 192.0.2.1 -j DROP")
+    moved = converge(plain, TARGET)
+    assert moved.variant == "legacy"
+    assert "NPM-" not in plain.save("nft")
+    assert converge(plain, TARGET).in_sync
+
+
+def test_a_variant_without_programs_is_refused() -> None:
+    with node(default_variant="nft", variants=("nft",)) as each:
+        refused(each, "npm_variant is legacy, but the node has no iptables of that variant", variant="legacy")
+
+
+def test_programs_without_a_variant_in_their_names_are_enough(variant: str) -> None:
+    with node(default_variant=variant, suffixed=False) as each:
+        assert settle(each, TARGET).variant == variant
+        assert settle(each, None).changed
+
+
+def test_native_rules_in_the_table_are_an_error(plain: Node) -> None:
+    """iptables-nft-save says so in a remark, and reports success."""
+    plain.run("nft", "add table ip filter")
+    plain.run("nft", "add chain ip filter FORWARD { type filter hook forward priority 0; }")
+    plain.run("nft", "add rule ip filter FORWARD meta mark set numgen random mod 2")
+    with pytest.raises(NotConvergedError, match="filter is incompatible: native nftables rules"):
+        converge(plain, TARGET)
+    assert plain.sets() == ""
+
+
+def test_a_comment_about_incompatibility_is_none(plain: Node) -> None:
+    plain.restore("nft", '-A FORWARD -m comment --comment "this is incompatible" -j ACCEPT')
+    settle(plain, TARGET)
+
+
+def test_comments_in_any_encoding_are_others_own_affair(fresh: Node) -> None:
+    odd = ["caf\u00e9 \u2028 x", "two\nlines", "it's"]
+    for text in odd:
+        fresh.run(f"iptables-{fresh.default_variant}", "-A", "FORWARD", "-m", "comment", "--comment", text)
+    script = f"iptables-{fresh.default_variant} -A FORWARD -m comment --comment \"$(printf 'caf\\351')\" -j DROP"
+    fresh.run("sh", "-c", script)
+    settle(fresh, TARGET)
+    fresh.run(
+        f"iptables-{fresh.default_variant}", "-I", "NPM-INGRESS", "-m", "comment", "--comment", "a\nb", "-j", "ACCEPT"
+    )
+    assert settle(fresh, TARGET).drift
+
+
+@pytest.mark.parametrize(
+    ("links", "words"),
+    [
+        (["link add kube-ipvs0 type bridge"], "kube-proxy runs in IPVS mode"),
+        (["link add cilium_host type bridge"], "a Cilium datapath is active"),
+        (
+            ["link add cbr0 type bridge", "link add veth0 type veth peer name veth1", "link set veth0 master cbr0"],
+            "bridge-nf-call-iptables",
+        ),
+    ],
+)
+def test_a_node_whose_traffic_bypasses_forward_is_refused(plain: Node, links: list[str], words: str) -> None:
+    if words == "bridge-nf-call-iptables":
+        switch = plain.path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+        if switch.exists():
+            plain.run("sh", "-c", "echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables")
+    plain.ip(*links)
+    refused(plain, words)
+    settle(plain, TARGET, datapath_check=False)
+    settle(plain, None)
+
+
+def test_a_bridge_without_ports_is_no_obstacle(plain: Node) -> None:
+    plain.ip("link add docker0 type bridge")
+    settle(plain, TARGET)
+
+
+def test_an_older_snapshot_never_overwrites_a_newer_one(plain: Node) -> None:
+    settle(plain, TARGET)
+    other = {(INGRESS, PODS[1]): [(80, "clients")]}
+    refused(plain, r"newer snapshot \(resourceVersion 10; this one has 9\)", wanted(other, SETS, version=9))
+    assert settle(plain, wanted(other, SETS, version=10)).changed, "an equal one is allowed"
+    assert settle(plain, TARGET, allow_older=True).changed
+    assert settle(plain, wanted(other, SETS, version=9), allow_older=True).changed
+    assert settle(plain, wanted(RULES, SETS, version=9)).changed, "the node remembers what it was put back to"
+
+
+def test_a_newer_snapshot_in_sync_is_remembered(plain: Node) -> None:
+    settle(plain, TARGET)
+    assert converge(plain, wanted(RULES, SETS, version=20)).in_sync
+    refused(plain, "newer snapshot", wanted({}, {}, version=15))
+
+
+def test_another_clusters_snapshot_is_refused(plain: Node) -> None:
+    settle(plain, TARGET)
+    foreign = wanted({}, {}, version=99, cluster="cluster-2")
+    refused(plain, "cluster-1; this snapshot is of .*cluster-2", foreign)
+    assert settle(plain, foreign, allow_other_cluster=True).changed
+
+
+def test_check_mode_changes_nothing_and_knows_everything(fresh: Node) -> None:
+    before = fresh.everything()
+    looked = converge(fresh, TARGET, check_mode=True)
+    assert looked.changed
+    assert looked.exchanges == 2
+    assert "is missing" in looked.diff
+    assert fresh.everything() == before
+    assert not fresh.path("/run/npm-netpol").exists()
+    settle(fresh, TARGET)
+    assert not converge(fresh, TARGET, check_mode=True).changed
+
+
+@pytest.mark.parametrize("hook", LAST_OF_FORWARD)
+def test_our_jump_stands_where_it_should(fresh: Node, hook: str) -> None:
+    chains = ":KUBE-SERVICES - [0:0]\n:KUBE-FORWARD - [0:0]\n:OTHER - [0:0]\n"
+    rules = ["KUBE-FORWARD", "KUBE-SERVICES", "OTHER"]
+    fresh.restore(fresh.default_variant, chains + "\n".join(f"-A FORWARD -j {each}" for each in rules))
+    settle(fresh, TARGET, hook=hook, accept=True)
+
+    def targets() -> list[str]:
+        saved = fresh.save(fresh.default_variant).splitlines()
+        return [line.split()[-1] for line in saved if line.startswith("-A FORWARD")]
+
+    rules.insert(LAST_OF_FORWARD[hook], "NPM-FORWARD")
+    assert targets() == [*rules, "NPM-ACCEPT"]
+    # A rule that drops may stand above ours; one that comes after the accepting jump brings us to the end again.
+    fresh.restore(fresh.default_variant, "-I FORWARD 1 -s 192.0.2.1 -j DROP")
+    assert not converge(fresh, TARGET, hook=hook, accept=True).changed
+    fresh.restore(fresh.default_variant, "-A FORWARD -s 192.0.2.2 -j DROP")
+    assert settle(fresh, TARGET, hook=hook, accept=True).changed
+    assert targets()[-1] == "NPM-ACCEPT"
+    assert settle(fresh, TARGET, hook=hook).changed
+    assert targets() == ["DROP", *rules, "DROP"]
+
+
+def test_a_foreign_rule_below_ours_is_no_change(fresh: Node) -> None:
+    """The digest differs, what it stands for does not."""
+    settle(fresh, TARGET)
+    fresh.restore(fresh.default_variant, "-A FORWARD -s 192.0.2.7 -j ACCEPT")
+    looked = converge(fresh, TARGET)
+    assert not looked.changed
+    assert not looked.in_sync
+    assert looked.drift == []
+    assert converge(fresh, TARGET).in_sync
+
+
+@pytest.mark.parametrize("program", ["ipset", "iptables", "iptables-restore", "ip6tables-restore", "flock"])
+def test_a_missing_program_is_named(program: str) -> None:
+    with node(suffixed=False) as each:
+        each.remove_program(program)
+        refused(each, f"the program {program} is missing on this node")
+
+
+def test_what_even_a_reply_needs_is_missing() -> None:
+    for program in ("gzip", "head", "mktemp", "sha256sum", "base64"):
+        with node() as each:
+            each.remove_program(program)
+            refused(each, "no whole reply")
+            assert each.last.status != 0
+            assert program in each.last.stderr or "did not arrive whole" in each.last.stderr
+
+
+def test_someone_who_is_not_root_is_told_so() -> None:
+    with node() as each, each.wrapped("id", "echo 1000"):
+        refused(each, "does not run as root: set ansible_become")

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A difference in words: by policy and pod, sorted, and no longer than asked for."""
+
+from __future__ import annotations
+
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.describe import details, summary
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.difference import Difference, difference
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.ipset_text import parse_sets
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.iptables_text import parse_table
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import IPV4, NFT, Kernel, Target
+
+WANTED_SETS = ["create npm-4-x hash:ip maxelem 65536", "add npm-4-x 10.0.0.1", "add npm-4-x 10.0.0.2"]
+WANTED_RULES = [
+    '-A NPM-INGRESS -d 10.0.0.5/32 -m comment --comment "shop/web-0" -g NPM-I-NEW',
+    '-A NPM-I-NEW -p tcp -m tcp --dport 80 -m set --match-set npm-4-x src -m comment --comment "shop/allow" -j RETURN',
+    '-A NPM-I-NEW -m comment --comment "shop/deny" -j DROP',
+]
+FOUND_SETS = ["create npm-4-x-a hash:ip maxelem 65536", "add npm-4-x-a 10.0.0.2", "add npm-4-x-a 10.0.0.3"]
+FOUND_RULES = [
+    "-A FORWARD -j NPM-FORWARD",
+    '-A NPM-INGRESS -d 10.0.0.5/32 -m comment --comment "shop/web-0" -g NPM-I-OLD',
+    '-A NPM-INGRESS -d 10.0.0.6/32 -m comment --comment "shop/web-1" -g NPM-I-OLD',
+    "-A NPM-I-OLD -j DROP",
+    '-A NPM-I-NEW -m set --match-set npm-4-x-a src -m comment --comment "shop/allow" -j RETURN',
+    '-A NPM-I-NEW -m comment --comment "shop/deny" -j DROP',
+]
+
+
+def compare(found_sets: list[str], found_rules: list[str]) -> Difference:
+    kernel = Kernel(parse_sets(found_sets), {(NFT, IPV4): parse_table(found_rules)})
+    target = Target(parse_sets(WANTED_SETS), parse_table(WANTED_RULES).chains, "first")
+    return difference(kernel, target, family=IPV4, variant=NFT)
+
+
+def test_every_difference_is_one_line_that_names_the_policies() -> None:
+    assert summary(compare(FOUND_SETS, FOUND_RULES)) == [
+        "IPv4: chain NPM-I-NEW (shop/allow, shop/deny): 1 rules missing, 1 rules too many",
+        "IPv4: chain NPM-I-OLD is to go",
+        "IPv4: chain NPM-INGRESS: 1 rules missing, 2 rules too many",
+        "IPv4: set npm-4-x (shop/allow): 1 members missing, 1 members too many",
+    ]
+
+
+def test_the_diff_shows_members_rules_and_pods() -> None:
+    text = details(compare(FOUND_SETS, FOUND_RULES), 100)
+    assert text.startswith("IPv4\n")
+    for line in (
+        "    + 10.0.0.1",
+        "    - 10.0.0.3",
+        "    shop/web-0 10.0.0.5: NPM-I-OLD -> NPM-I-NEW",
+        "    shop/web-1 10.0.0.6: NPM-I-OLD -> not isolated",
+    ):
+        assert f"{line}\n" in text
+    assert "10.0.0.2" not in text
+    assert "    - -m comment --comment shop/allow -m set --match-set npm-4-x src -j RETURN\n" in text
+
+
+def test_the_diff_is_capped_and_says_how_much_is_left_out() -> None:
+    many = [*FOUND_SETS, *(f"add npm-4-x-a 10.1.0.{number}" for number in range(100))]
+    change = compare(many, FOUND_RULES)
+    whole = details(change, 1000).splitlines()
+    capped = details(change, 20).splitlines()
+    assert capped[:21] == whole[:21]
+    assert capped[21:] == [f"  … and {len(whole) - 21} more lines"]
+    assert "2 members missing" not in capped
+
+
+def test_no_difference_has_no_words() -> None:
+    rules = ["-A FORWARD -j NPM-FORWARD", *(line.replace("npm-4-x ", "npm-4-x-b ") for line in WANTED_RULES)]
+    change = compare([line.replace("npm-4-x", "npm-4-x-b") for line in WANTED_SETS], rules)
+    assert not change
+    assert summary(change) == []
+    assert details(change, 10) == ""
+
+
+def test_what_is_missing_and_left_over_is_named() -> None:
+    lines = summary(compare(["create npm-4-gone-a hash:ip", "create npm-4-odd hash:ip"], []))
+    assert "IPv4: our jump in FORWARD is missing" in lines
+    assert "IPv4: set npm-4-x (shop/allow) is missing (2 members)" in lines
+    assert "IPv4: set npm-4-gone is to go" in lines
+    assert "IPv4: set npm-4-odd is left over" in lines
+
+
+def test_tampering_with_a_set_is_named() -> None:
+    def line(*sets: str) -> str:
+        rules = ["-A FORWARD -j NPM-FORWARD", *(each.replace("npm-4-x ", "npm-4-x-a ") for each in WANTED_RULES)]
+        (found,) = summary(compare(list(sets), rules))
+        return found
+
+    members = ("add npm-4-x-a 10.0.0.1", "add npm-4-x-a 10.0.0.2")
+    assert line("create npm-4-x-a hash:net", *members).endswith("is of type hash:net, not hash:ip")
+    assert line("create npm-4-x-a hash:ip maxelem 4", *members).endswith("has room for 4 members, not 65536")
+    assert line("create npm-4-x-a hash:ip maxelem 131072", members[0]).endswith("1 members missing, 0 members too many")
