@@ -14,8 +14,8 @@ options:
       - Can also be set by E(K8S_AUTH_KUBECONFIG). If nothing names an API, E(KUBECONFIG) and then C(~/.kube/config)
         are read, if there, and then the service account of the pod that this runs in.
       - The user's credentials can be a token, a certificate, a name and password, or a credential plugin (C(exec)),
-        as for AKS with Entra ID. A plugin has no terminal here, and 60 seconds. With kubelogin, use a login that asks nobody, such as
-        C(kubelogin convert-kubeconfig -l workloadidentity), C(-l msi) or C(-l spn).
+        as for AKS with Entra ID. A plugin has no terminal here, and 60 seconds. With kubelogin, use a login that asks
+        nobody, such as C(kubelogin convert-kubeconfig -l workloadidentity), C(-l msi) or C(-l spn).
     type: raw
   context:
     description:
