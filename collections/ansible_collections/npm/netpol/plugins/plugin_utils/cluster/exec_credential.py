@@ -103,7 +103,7 @@ def _output(command: list[str], environment: Mapping[str, str], who: str, hint: 
         output, complaint = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
         os.killpg(process.pid, signal.SIGKILL)
-        _output, complaint = process.communicate()
+        complaint = process.communicate()[1]
         said = _quote(complaint)
         raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
     if process.returncode:
