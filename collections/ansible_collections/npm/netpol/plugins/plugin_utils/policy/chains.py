@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ..model.names import group_chain
 from ..model.ruleset import Chain, Family, PeerSet, Rule, SetKind, Verdict
@@ -61,10 +61,14 @@ def build_chain(isolators: Isolators, rules: Iterable[Allowance], family: Family
         for _kind, rule in sorted(lines, key=lambda line: (line[0], line[1].protocol, line[1].ports, line[1].peers))
     )
     isolating = tuple(sorted({policy.key for policy in isolators.policies}))
-    definition = json.dumps([[asdict(rule) for rule in ordered], isolating, Verdict.DENY])
+    definition = json.dumps([[_plain(rule) for rule in ordered], isolating, Verdict.DENY])
     chain = Chain(group_chain(isolators.direction, definition), isolators.direction, ordered, isolating)
     return GroupChain(chain, tuple(sets.values()))
 
 
 def _rule(allowance: Allowance, set_name: str) -> Rule:
     return Rule(Verdict.ALLOW, allowance.protocol, allowance.ports, set_name, tuple(sorted(allowance.policies)))
+
+
+def _plain(rule: Rule) -> list[object]:
+    return [rule.verdict, rule.protocol, rule.ports, rule.peers, rule.policies]
