@@ -125,6 +125,9 @@ def _united(given: Iterable[Allowance], key: Callable[[Allowance], Hashable]) ->
         groups[key(each)].append(each)
     for group in groups.values():
         first = group[0]
+        if len(group) == 1:
+            yield first
+            continue
         any_port = not all(each.ports for each in group)
         yield Allowance(
             protocol=first.protocol,

@@ -42,11 +42,12 @@ class PeerResolver:
         self._namespace_index = LabelIndex((("", labels) for labels in namespaces.values()), namespace_keys)
         self._selected_namespaces: dict[Selector, frozenset[str]] = {EVERYTHING: frozenset(namespaces)}
         self._selected_pods: dict[PodPeer, Sequence[LivePod]] = {}
+        self._definitions: dict[Peer, str] = {}
         self._sets: dict[str, PeerSet] = {}
 
     def set_of(self, family: Family, kind: SetKind, peers: AbstractSet[Peer]) -> PeerSet:
         """The set of these peers: named after who is meant, with those who are it now as members."""
-        name = peer_set(family, kind, _definition(peers))
+        name = peer_set(family, kind, json.dumps(sorted(self._definition(peer) for peer in peers)))
         if name not in self._sets:
             self._sets[name] = PeerSet(name, kind, self._members(family, peers))
         return self._sets[name]
@@ -54,6 +55,11 @@ class PeerResolver:
     def pods_in(self, namespace: str, selector: Selector) -> Sequence[LivePod]:
         """The pods of one namespace that match."""
         return self._pods_of(PodPeer(namespace, EVERYTHING, selector))
+
+    def _definition(self, peer: Peer) -> str:
+        if peer not in self._definitions:
+            self._definitions[peer] = json.dumps(_plain(peer))
+        return self._definitions[peer]
 
     def _members(self, family: Family, peers: AbstractSet[Peer]) -> tuple[str, ...]:
         blocks = [peer for peer in peers if isinstance(peer, IPBlock)]
@@ -100,10 +106,6 @@ class PeerResolver:
 
 def _intervals(blocks: Iterable[IPBlock]) -> Iterator[tuple[int, int]]:
     return (interval for block in blocks for interval in block.intervals)
-
-
-def _definition(peers: Iterable[Peer]) -> str:
-    return json.dumps(sorted(json.dumps(_plain(peer)) for peer in peers))
 
 
 def _plain(peer: Peer | None) -> Any:
