@@ -92,6 +92,9 @@ def test_a_run_that_was_stopped_says_why_first() -> None:
     assert summary(RunResult(stopped="the API at\nhttps://10.0.0.1 answered 401")) == [
         "No node was touched: the API at https://10.0.0.1 answered 401"
     ]
+    assert summary(RunResult(stopped="Task failed: no node was touched: no template")) == [
+        "No node was touched: no template"
+    ]
 
 
 def test_every_list_of_the_compilation_is_shown_and_cut() -> None:

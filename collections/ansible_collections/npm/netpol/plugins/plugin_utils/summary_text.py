@@ -12,6 +12,8 @@ from typing import Any
 
 LONGEST_LIST = 20
 _LONGEST_REASON = 400
+# How a message begins that also has to stand alone, as a task's result.
+_SAID_ANYWAY = "no node was touched: "
 
 
 class Outcome(StrEnum):
@@ -53,7 +55,7 @@ def summary(run: RunResult) -> list[str]:
     """The lines of the summary; none when the run had nothing to do with us."""
     lines: list[str] = []
     if run.stopped:
-        lines.append(f"No node was touched: {_one_line(run.stopped)}")
+        lines.append(f"No node was touched: {_one_line(run.stopped).removeprefix(_SAID_ANYWAY)}")
     if run.nodes:
         lines += _nodes(run)
     if run.compiled:

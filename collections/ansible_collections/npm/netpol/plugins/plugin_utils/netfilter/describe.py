@@ -51,9 +51,8 @@ def _detail_lines(change: Difference) -> Iterator[str]:
         yield from _chain_lines(chain)
     for each in change.sets:
         yield f"  {_set_headline(change, each)}"
-        if each.live is not None and each.wanted is not None:
-            yield from (f"    + {member}" for member in sorted(each.added))
-            yield from (f"    - {member}" for member in sorted(each.removed))
+        yield from (f"    + {member}" for member in sorted(each.added))
+        yield from (f"    - {member}" for member in sorted(each.removed))
     for name in change.leftovers:
         yield f"  set {name} is left over and goes"
     for variant, table in change.stale.items():
