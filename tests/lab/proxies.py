@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from . import kube_proxy, kube_proxy_nft
 from .cluster import Cluster
@@ -18,9 +19,10 @@ _OF_SERVICES = re.compile(r"^:(KUBE-(?:SVC|SEP|EXT|SVL)-\S+)", re.MULTILINE)
 
 def prepare(cluster: Cluster, node: Node) -> None:
     """What exists on a node before the first Service does."""
-    for family in cluster.families:
+    # kubelet has its chains in both families, whatever the cluster's are.
+    for family in get_args(Family):
         _restore(node, family, kube_proxy.kubelet_chains(family))
-        if node.spec.proxy_mode == "iptables":
+        if node.spec.proxy_mode == "iptables" and family in cluster.families:
             _restore(node, family, kube_proxy.hooks())
 
 

@@ -79,7 +79,16 @@ def test_removal_leaves_nothing_of_ours_and_everything_of_others(fresh: Node) ->
 
 
 def test_a_node_without_policies_carries_one_jump(fresh: Node) -> None:
+    for tool in TOOLS:
+        fresh.restore(fresh.default_variant, "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n", tool)
     settle(fresh, wanted({}, {}))
     for tool in TOOLS:
         assert fresh.save(fresh.default_variant, tool).count("-A FORWARD") == 1
     assert fresh.sets() == ""
+
+
+def test_a_family_without_table_and_policies_gets_none() -> None:
+    """Nobody could take a legacy table away again."""
+    with node(default_variant="legacy") as each:
+        settle(each, wanted({}, {}))
+        assert each.legacy_tables("iptables") == each.legacy_tables("ip6tables") == []

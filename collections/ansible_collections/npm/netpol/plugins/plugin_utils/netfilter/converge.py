@@ -190,26 +190,34 @@ class _Run:
             facts = read_facts(reply)
             self._look(facts)
             kernel = parse_kernel(reply.body, facts.digest)
-            differences = self._differences(kernel)
+            targets = self._targets(kernel)
+            differences = self._differences(kernel, targets)
             self._describe(facts, differences)
             # A connection that was lost may hide that our steps ran: then the next reading finds nothing to do.
             self.result.changed = self._sent_steps and not differences
-        self.result.counts = _counts(self._targets())
+        self.result.counts = _counts(targets)
         if self._options.check_mode:
             self.result.changed = bool(differences)
             return True
         with self._phase("apply"):
             return self._apply(facts, kernel, differences)
 
-    def _differences(self, kernel: Kernel) -> list[Difference]:
-        targets = self._targets()
+    def _differences(self, kernel: Kernel, targets: Mapping[str, Target]) -> list[Difference]:
         found = (difference(kernel, targets[family], family=family, variant=self.result.variant) for family in FAMILIES)
         return [each for each in found if each]
 
-    def _targets(self) -> Mapping[str, Target]:
+    def _targets(self, kernel: Kernel) -> Mapping[str, Target]:
+        """What each family is to hold; nothing at all where nothing is isolated and the kernel has no table.
+
+        A table that we made could not be taken away again.
+        """
         if self._wanted is None:
             return {family: Target() for family in FAMILIES}
-        return parse_targets(self._wanted.texts(), hook=self._options.hook, accept=self._options.accept)
+        targets = parse_targets(self._wanted.texts(), hook=self._options.hook, accept=self._options.accept)
+        return {
+            family: target if target.isolates or kernel.table(self.result.variant, family).exists else Target()
+            for family, target in targets.items()
+        }
 
     def _describe(self, facts: Facts, differences: list[Difference]) -> None:
         lines = [line for each in differences for line in summary(each)]

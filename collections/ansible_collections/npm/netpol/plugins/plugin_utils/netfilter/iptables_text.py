@@ -86,9 +86,11 @@ def parse_table(lines: Iterable[str], *, found: bool = False) -> Table:
     read = _found_rule if found else parse_rule
     chains: dict[str, list[Rule]] = {}
     forward: list[Rule] = []
+    exists = False
     for line in lines:
         if line.startswith(":"):
             name = line[1:].split(" ", 1)[0]
+            exists = exists or name == "FORWARD"
             if name.startswith(CHAIN_PREFIX):
                 chains.setdefault(name, [])
         elif line.startswith("-A "):
@@ -99,7 +101,7 @@ def parse_table(lines: Iterable[str], *, found: bool = False) -> Table:
                 forward.append(read(rest))
         elif line and not line.startswith(("#", "*", "COMMIT")):
             raise IptablesTextError(f"not a line of a filter table: {line!r}")
-    return Table({name: tuple(rules) for name, rules in chains.items()}, tuple(forward))
+    return Table({name: tuple(rules) for name, rules in chains.items()}, tuple(forward), exists)
 
 
 def parse_rule(line: str) -> Rule:

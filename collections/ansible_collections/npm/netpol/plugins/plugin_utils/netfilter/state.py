@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..model.names import TWIN_SUFFIXES
+from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, TWIN_SUFFIXES
 
 IPV4 = "ipv4"
 IPV6 = "ipv6"
@@ -35,10 +35,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The filter table of one family and one variant: our chains, and the FORWARD chain with everybody's rules."""
+    """The filter table of one family and one variant: our chains, and the FORWARD chain with everybody's rules.
+
+    ``exists`` is False where the kernel has no such table (yet).
+    """
 
     chains: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     forward: tuple[Rule, ...] = ()
+    exists: bool = False
 
     @property
     def holds_ours(self) -> bool:
@@ -81,6 +85,11 @@ class Target:
     sets: Mapping[str, Set] = field(default_factory=dict)
     chains: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     hook: str = ""
+
+    @property
+    def isolates(self) -> bool:
+        """Whether a pod is isolated in this family at all."""
+        return bool(self.chains.get(INGRESS_CHAIN) or self.chains.get(EGRESS_CHAIN))
 
 
 def base_name(kernel_name: str) -> str:
