@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Judging without a kernel: a case by the oracle, and a case or any snapshot by the product and the packet walk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import render
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler
+from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
+from lab import objects
+from lab.cluster import OUTSIDE, Cluster
+
+from . import oracle
+from .case import Case, Flow, cluster
+from .walk import Filter, Packet, hops
+
+_ICMP = {4: "icmp", 6: "ipv6-icmp"}
+
+
+@cache
+def _renderer() -> render.Renderer:
+    return render.Renderer(render.environment(loader()))
+
+
+class Enforced:
+    """What the product makes of a snapshot: each node's rendered files, walked by packets."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._compiler = Compiler(snapshot)
+        self.rendered: dict[str, render.Rendered] = {}
+        self._filters: dict[str, Filter] = {}
+        self._ends: dict[str, oracle.End] = {}
+
+    def passes(self, source: str, destination: str, protocol: str, port: int) -> bool:
+        """Addresses. Raises :class:`conformance.walk.WalkError` on text that a kernel would refuse."""
+        start, end = self._end(source), self._end(destination)
+        name = _ICMP[start.address.version] if protocol == "ICMP" else protocol.lower()
+        packet = Packet(source, destination, name, port)
+        on_the_way = hops((start.node, start.pod is not None), (end.node, end.pod is not None))
+        return all(self.filter(node).passes(packet) for node in on_the_way)
+
+    def filter(self, node: str) -> Filter:
+        if node not in self._filters:
+            text = self.rendered[node] = _renderer().render(self._compiler.ruleset(node))
+            self._filters[node] = Filter(text.ipset, text.iptables, text.ip6tables)
+        return self._filters[node]
+
+    def _end(self, address: str) -> oracle.End:
+        if address not in self._ends:
+            self._ends[address] = oracle.locate(self._snapshot, address)
+        return self._ends[address]
+
+
+# Cases
+
+
+def cluster_of(case: Case) -> Cluster:
+    """The cases' cluster with the case's labels."""
+    spec = cluster()
+    pods = tuple(replace(pod, labels=case.labels.get(pod.key, pod.labels)) for pod in spec.pods)
+    namespaces = tuple(replace(each, labels=case.labels.get(each.name, each.labels)) for each in spec.namespaces)
+    return Cluster.of(replace(spec, pods=pods, namespaces=namespaces))
+
+
+def snapshot_of(case: Case) -> Snapshot:
+    gathering = Gathering()
+    for raw in (*objects.all_objects(cluster_of(case)), *case.policies):
+        gathering.add(raw["kind"], raw)
+    return gathering.snapshot({})
+
+
+def by_oracle(case: Case) -> Mapping[Flow, bool]:
+    snapshot, at = snapshot_of(case), cluster_of(case)
+    return {flow: oracle.between(snapshot, *_addresses(at, flow)).allowed for flow in case.expected}
+
+
+def by_walk(case: Case) -> Mapping[Flow, bool]:
+    enforced, at = Enforced(snapshot_of(case)), cluster_of(case)
+    return {flow: enforced.passes(*_addresses(at, flow)) for flow in case.expected}
+
+
+def _addresses(at: Cluster, flow: Flow) -> tuple[str, str, str, int]:
+    """Source, destination, protocol, port as the destination sees them: behind its Service (rule 15)."""
+    target, port = flow.target, flow.port
+    if target.startswith("service "):
+        service = at.services[target.removeprefix("service ")]
+        [backend] = at.selected(service)
+        target = backend.key
+        port = next(int(each.target or each.port) for each in service.ports if each.port == flow.port)
+    return address(at, flow.source, flow), address(at, target, flow), flow.protocol, port
+
+
+def address(at: Cluster, place: str, flow: Flow) -> str:
+    """Where a flow's place is, in the flow's family."""
+    if place == "ext":
+        return OUTSIDE[flow.family]
+    ips = at.node_ips(place) if place in at.nodes else at.pods[place].ips
+    return ips[at.families.index(flow.family)]

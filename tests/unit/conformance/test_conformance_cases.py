@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The conformance cases without a kernel: by the oracle, and by a packet's walk through the rendered files."""
+
+from __future__ import annotations
+
+import pytest
+from conformance import offline
+from conformance.case import Case, all_cases
+from conformance.table import differences
+
+# What no flow of a cluster that stands still can show: time (35 to 38), and other programs' defects (41 to 43).
+NOT_ON_PACKETS = {23, 35, 36, 37, 38, 41, 42, 43}
+
+every_case = pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
+
+
+@every_case
+def test_the_oracle_says_what_the_case_expects(case: Case) -> None:
+    difference = differences(case.expected, offline.by_oracle(case))
+    assert not difference, difference
+
+
+@every_case
+def test_packets_through_the_rendered_files_do_what_the_case_expects(case: Case) -> None:
+    difference = differences(case.expected, offline.by_walk(case))
+    assert not difference, difference
+
+
+def test_every_rule_of_networkpolicy_has_a_case() -> None:
+    covered = {rule for case in all_cases() for rule in case.rules}
+    assert covered == set(range(1, 44)) - NOT_ON_PACKETS
+
+
+def test_no_two_cases_have_one_name() -> None:
+    names = [case.name for case in all_cases()]
+    assert len(names) == len(set(names))
