@@ -80,3 +80,26 @@ def ours(lab: Lab, node: str) -> str:
     """What a node's kernel holds of ours, in one text; empty when there is nothing."""
     script = "{ ipset list -n; iptables-nft-save; ip6tables-nft-save; } 2>/dev/null | grep -i npm-"
     return str(lab.nodes[node].run(script, check=False).stdout)
+
+
+def netfilter(lab: Lab, node: str) -> str:
+    """All that a node's kernel holds of anybody's: rules with their handles, sets, names of legacy tables."""
+    each = lab.nodes[node]
+    texts = [each.run_tool(["/usr/sbin/nft", "--stateless", "--handle", "list", "ruleset"])]
+    texts += [each.run_tool(["/usr/sbin/ipset", "save"])]
+    for family, names in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")):
+        for table in sorted(each.run_tool(["/usr/bin/cat", f"/proc/net/{names}"]).split()):
+            saved = each.run_tool([f"/usr/sbin/{family}-legacy-save", "-t", table]).splitlines()
+            texts += [f"{family} legacy {table}", *(line for line in saved if not line.startswith(("#", ":")))]
+    return "\n".join(texts)
+
+
+def visits(lab: Lab, node: str) -> int:
+    """How often somebody came: logins over SSH, and commands as root."""
+    logins = lab.nodes[node].log().count("Accepted publickey")
+    return logins + commands(lab, node)
+
+
+def commands(lab: Lab, node: str) -> int:
+    """How many commands sudo has run on the node: one for each of our exchanges."""
+    return sum("COMMAND=" in line for line in lab.nodes[node].sudo_log())
