@@ -21,7 +21,7 @@ ALLOW_WEB = policy(
 )
 
 
-@pytest.fixture(scope="module", params=["nft", "legacy"])
+@pytest.fixture(scope="module", params=["nft", pytest.param("legacy", marks=pytest.mark.full)])
 def enforcing(packets: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Each drift ends with the node healed, which the test has seen."""
     with Lab.up(unused_id(), small(request.param)) as lab:

@@ -23,7 +23,9 @@ AZURE = "168.63.129.16"
 TRIES = 24
 
 
-@pytest.fixture(scope="module", params=["iptables-nft", "iptables-legacy", "nftables-nft"])
+@pytest.fixture(
+    scope="module", params=["iptables-nft", pytest.param("iptables-legacy", marks=pytest.mark.full), "nftables-nft"]
+)
 def served(packets: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Every pod of shop is isolated. The outside host also has the address of Azure's probes and wire server."""
     mode, _, variant = request.param.partition("-")
