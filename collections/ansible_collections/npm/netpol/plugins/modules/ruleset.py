@@ -19,8 +19,8 @@ description:
     force.
   - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, gzip,
     util-linux, ipset and iptables, and no Python.
-  - Only chains that begin with C(NPM-), sets that begin with C(npm-) and our own jump in the chain C(FORWARD) are ever
-    touched.
+  - Only chains that begin with C(NPM-), sets that begin with C(npm-4-) or C(npm-6-) and our own jump in the chain
+    C(FORWARD) are ever touched.
 requirements:
   - a connection that carries standard input (C(ssh), C(local), C(community.docker.nsenter), ...), and root through
     C(sudo) or directly
