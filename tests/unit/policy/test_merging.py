@@ -73,6 +73,10 @@ def test_what_any_peer_may_use_needs_no_set() -> None:
         ("tcp", PORT_80, "", P0),
         ("tcp", ((80, 81),), ADDRESSES, P1),
     ]
+    assert merged("{ports: [{port: 80}]}", f"{{from: [{A}], ports: [{{}}]}}") == [
+        ("tcp", PORT_80, "", P0),
+        ("tcp", (), ADDRESSES, P1),
+    ]
     assert merged("{ports: [{}]}", f"{{from: [{A}]}}") == [("tcp", (), "", P0), ("", (), ADDRESSES, P1)]
 
 
@@ -100,6 +104,16 @@ def test_a_broad_peer_leaves_out_the_narrow_ones_and_shares_its_set() -> None:
         WEB, policy("shop/p", f"{{ingress: [{{from: [{broad}, {A}, {narrow}, {{podSelector: {{}}}}]}}]}}")
     )
     assert alone.chain("web", Direction.INGRESS) == together.chain("web", Direction.INGRESS)
+
+
+def test_the_same_pods_of_every_namespace_leave_out_those_of_one() -> None:
+    everywhere = "{namespaceSelector: {}, podSelector: {matchLabels: {a: '1'}}}"
+    by_team = "{namespaceSelector: {matchLabels: {team: x}}, podSelector: {matchLabels: {a: '1'}}}"
+    alone = World.of(WEB, policy("shop/p", f"{{ingress: [{{from: [{everywhere}]}}]}}"))
+    together = World.of(WEB, policy("shop/p", f"{{ingress: [{{from: [{A}, {by_team}, {everywhere}]}}]}}"))
+    other_pods = World.of(WEB, policy("shop/p", f"{{ingress: [{{from: [{B}, {everywhere}]}}]}}"))
+    assert alone.chain("web", Direction.INGRESS) == together.chain("web", Direction.INGRESS)
+    assert alone.chain("web", Direction.INGRESS) != other_pods.chain("web", Direction.INGRESS)
 
 
 def test_rules_without_sets_come_first() -> None:
