@@ -95,7 +95,7 @@ def test_names_of_all_sorts_reach_the_kernel_and_stay_in_sync(make_lab: Any, var
     for each in ("shop", "other", namespace):
         lab.apply(policy(LONGEST, each, ingress=[{"from": [odd]}]))
         lab.apply(policy(f"{'z' * 250}.1", each, ingress=[{"from": [odd], "ports": [{"port": 1}]}]))
-        lab.apply(policy("same", each, podSelector={"matchLabels": {"app": "web"}}, ingress=[{"from": [CLIENTS]}]))
+        lab.apply(policy("same", each, **WEB, ingress=[{"from": [CLIENTS], "ports": [{"port": 8080}]}]))
 
     first = run(lab, "enforce", "--diff")
     assert first.code == 0, first.text

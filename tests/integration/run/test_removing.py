@@ -41,13 +41,13 @@ COMMIT
 
 @pytest.fixture(scope="module", params=["nft", "legacy"])
 def crowded(packets: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Nodes with other programs' sets and rules; on SECOND, there are legacy tables too."""
+    """Nodes with other programs' sets and rules; on SECOND, there are rules of both variants."""
     with Lab.up(unused_id(), small(request.param)) as lab:
         for node in lab.nodes.values():
             node.run("ipset restore", input=FOREIGN_SETS)
             node.run(f"iptables-{node.spec.variant}-restore --noflush", input=FOREIGN_RULES)
-        for tool in ("iptables", "ip6tables"):
-            lab.nodes[SECOND].run(f"{tool}-legacy -I FORWARD -p tcp --dport 9 -j DROP")
+        for tool in ("iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"):
+            lab.nodes[SECOND].run(f"{tool} -I FORWARD -p tcp --dport 9 -j DROP")
         yield lab
 
 
