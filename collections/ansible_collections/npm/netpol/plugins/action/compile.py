@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
+from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError
@@ -21,6 +22,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import
     environment,
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_selection import Selection, select
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy.cidr import NETADDR_ERROR
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings, SettingsError
 from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Run, RunWriter, SpoolError
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
@@ -41,6 +43,8 @@ class ActionModule(ControllerAction):
     }
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if NETADDR_ERROR:
+            self.fail(missing_required_lib("netaddr"), exception=str(NETADDR_ERROR))
         snapshot = self._read(Path(parameters["snapshot"]))
         compiler = self._compiler(snapshot, parameters)
         self._stop_before_the_cluster_is_cut_off(compiler)

@@ -17,6 +17,8 @@ description:
   - Fails, before any node is touched, when a policy cuts off every pod of a protected namespace, and when a template is
     wrong.
   - Runs on the controller and connects to nothing. The same snapshot gives the same files, byte for byte.
+requirements:
+  - netaddr >= 1.3 (Python library, on the controller)
 options:
   snapshot:
     description: The file that M(npm.netpol.snapshot) wrote.

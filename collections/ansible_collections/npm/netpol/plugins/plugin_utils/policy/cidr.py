@@ -12,7 +12,15 @@ from ipaddress import AddressValueError, IPv6Address
 from ..model.ruleset import Family
 from .intervals import Interval
 
+try:
+    from netaddr import IPAddress, iprange_to_cidrs
+except ImportError as error:  # said by the action that compiles: a plugin must be importable without it
+    NETADDR_ERROR: ImportError | None = error
+else:
+    NETADDR_ERROR = None
+
 _BITS = {Family.IPV4: 32, Family.IPV6: 128}
+_VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
 _IPV4 = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)")
 _PREFIX_LENGTH = re.compile(r"[0-9]+")
 
@@ -97,14 +105,10 @@ def whole(family: Family) -> Interval:
 
 def networks(family: Family, intervals: Iterable[Interval]) -> Iterator[Network]:
     """The fewest CIDRs that cover exactly these plain intervals, in their order."""
-    bits = _BITS[family]
+    version = _VERSIONS[family]
     for first, last in intervals:
-        start = first
-        while start <= last:
-            alignment = (start & -start).bit_length() - 1 if start else bits
-            host_bits = min(alignment, (last - start + 1).bit_length() - 1)
-            yield Network(family, start, bits - host_bits)
-            start += 1 << host_bits
+        for each in iprange_to_cidrs(IPAddress(first, version), IPAddress(last, version)):
+            yield Network(family, each.first, each.prefixlen)
 
 
 def _dotted(number: int) -> str:
