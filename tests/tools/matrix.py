@@ -22,6 +22,8 @@ from .places import ROOT, environment
 _PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # The last Python on which the oldest ansible-core's controller runs comes later; the first of ours is enough.
 _OLDEST_ON = "3.11"
+# The lab's parts run here, on the newest versions only: their tests drive them with the newest client.
+_OF_THE_LAB = ("tests/unit/api", "tests/unit/lab")
 _TEST_TOOLS = ("pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7", "cryptography>=42")
 
 
@@ -58,7 +60,9 @@ def run(entry: Environment) -> int:
     # Hypothesis and pytest keep what they found apart for each version: an example of one must not steer another.
     values |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(entry.directory / "hypothesis")}
     cache = ["-o", f"cache_dir={entry.directory / 'pytest_cache'}"]
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", *cache, "-m", "not root and not full", "tests/unit"]
+    ignored = [f"--ignore={path}" for path in _OF_THE_LAB]
+    pytest = [str(python), "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *cache, *ignored]
+    command = [*pytest, "-m", "not root and not full", "tests/unit"]
     return subprocess.run(command, cwd=ROOT, env=values, check=False).returncode
 
 
