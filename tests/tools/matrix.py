@@ -46,7 +46,7 @@ def environments() -> list[Environment]:
     found = {version: path for version in _PYTHONS if (path := _interpreter(version))}
     newest = [Environment(f"python{version} newest", path, ranges) for version, path in found.items()]
     if _OLDEST_ON in found:
-        oldest = tuple(_lower_bound(each) for each in ranges)
+        oldest = tuple(lower_bound(each) for each in ranges)
         return [Environment(f"python{_OLDEST_ON} oldest", found[_OLDEST_ON], oldest), *newest]
     return newest
 
@@ -84,7 +84,7 @@ def _ranges() -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
-def _lower_bound(requirement: str) -> str:
+def lower_bound(requirement: str) -> str:
     """``name>=1.2,<3`` -> ``name==1.2.*``: the oldest line of releases, with its fixes."""
     found = re.fullmatch(r"([A-Za-z0-9_.-]+)>=([0-9.]+)(,.*)?", requirement)
     if found is None:
