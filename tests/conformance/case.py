@@ -89,14 +89,15 @@ def _case(file: str, item: Mapping[str, Any]) -> Case:
         file=file,
         name=item["name"],
         rules=tuple(item["rules"]),
-        policies=tuple(_policy(key, spec) for key, spec in item["policies"].items()),
+        policies=tuple(policy(key, spec) for key, spec in item["policies"].items()),
         labels=item.get("labels") or {},
         invalid=item.get("invalid", False),
         expected=expected,
     )
 
 
-def _policy(key: str, spec: Any) -> dict[str, Any]:
+def policy(key: str, spec: Any) -> dict[str, Any]:
+    """The NetworkPolicy ``namespace/name`` as the API has it."""
     namespace, _slash, name = key.partition("/")
     metadata = {"namespace": namespace, "name": name}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}

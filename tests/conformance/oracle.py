@@ -9,8 +9,9 @@ parentheses, and in a verdict, are rules of the semantics.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -22,6 +23,7 @@ Network = IPv4Network | IPv6Network
 # ICMP, with port 0, stands for every protocol of which NetworkPolicy says nothing (22, 23).
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 _TYPES = ("Ingress", "Egress")
+_parsed = cache(ip_address)
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SPARE_ZEROS = re.compile(r"\b0+(?=\d)")
 
@@ -104,10 +106,10 @@ def locate(snapshot: Snapshot, address: str) -> End:
     """Who is at an address."""
     node = next((each.name for each in snapshot.nodes if _holds(each.addresses, address)), "")
     if node:
-        return End(ip_address(address), None, node)
+        return End(_parsed(address), None, node)
     claimants = [pod for pod in snapshot.pods if _is_pod(pod) and _holds(pod.ips, address)]
     pod = max(claimants, key=_claim, default=None)
-    return End(ip_address(address), pod, pod.node if pod else "")
+    return End(_parsed(address), pod, pod.node if pod else "")
 
 
 def _is_pod(pod: Pod) -> bool:
@@ -121,7 +123,7 @@ def _claim(pod: Pod) -> tuple[bool, bool, str]:
 
 
 def _holds(addresses: Iterable[str], address: str) -> bool:
-    return any(ip_address(each) == ip_address(address) for each in addresses)
+    return any(_parsed(each) == _parsed(address) for each in addresses)
 
 
 # One direction
@@ -142,7 +144,7 @@ def _judge_side(snapshot: Snapshot, direction: str, connection: _Connection) -> 
         return Verdict(True, (1,))
     reasons = {1}
     for policy in isolating:
-        if not _has_valid_subject(policy):
+        if not _is_readable(policy):
             reasons.add(39)
             continue
         for rule in policy.spec.get(direction.lower()) or ():
@@ -157,23 +159,31 @@ def policy_types(policy: NetworkPolicy) -> tuple[str, ...]:
     """(4): as given, else Ingress, and Egress where there are egress rules. (39): what is no list of these, is both."""
     given = policy.spec.get("policyTypes")
     if given:
-        return tuple(given) if all(each in _TYPES for each in given) and len(given) <= len(_TYPES) else _TYPES
+        return tuple(given) if _are_types(given) else _TYPES
     return _TYPES if policy.spec.get("egress") else ("Ingress",)
+
+
+def _are_types(given: Collection[str]) -> bool:
+    return all(each in _TYPES for each in given) and len(given) <= len(_TYPES)
 
 
 def _selects(policy: NetworkPolicy, pod: Pod) -> bool:
     if policy.namespace != pod.namespace:
         return False
-    # (39): where nobody can tell whom it means, it isolates all that it could mean.
-    return not _has_valid_subject(policy) or selector_matches(policy.spec.get("podSelector"), pod.labels)
-
-
-def _has_valid_subject(policy: NetworkPolicy) -> bool:
     try:
+        return selector_matches(policy.spec.get("podSelector"), pod.labels)
+    except InvalidItemError:
+        return True
+
+
+def _is_readable(policy: NetworkPolicy) -> bool:
+    """(39): whom it means, and in which directions; else it isolates all that it could mean and allows nothing."""
+    try:
+        _check_fields(policy.spec, {"podSelector", "policyTypes", "ingress", "egress"})
         selector_matches(policy.spec.get("podSelector"), {})
     except InvalidItemError:
         return False
-    return True
+    return _are_types(policy.spec.get("policyTypes") or ())
 
 
 def _judge_rule(
@@ -185,9 +195,12 @@ def _judge_rule(
     connection: _Connection,
 ) -> Verdict:
     """(6): a rule without peers takes any peer, one without ports any port of any protocol."""
-    peers = [
-        _judge_peer(snapshot, policy, item, peer) for item in rule.get("to" if direction == "Egress" else "from") or ()
-    ] or [Verdict(True, (6,))]
+    field = "to" if direction == "Egress" else "from"
+    try:
+        _check_fields(rule, {field, "ports"})
+    except InvalidItemError:
+        return Verdict(False, (39,))
+    peers = [_judge_peer(snapshot, policy, item, peer) for item in rule.get(field) or ()] or [Verdict(True, (6,))]
     ports = [_judge_port(item, connection) for item in rule.get("ports") or ()] or [Verdict(True, (6,))]
     sides = [_any_of(peers), _any_of(ports)]
     allowed = all(side.allowed for side in sides)
@@ -200,12 +213,19 @@ def _any_of(verdicts: list[Verdict]) -> Verdict:
     return allowing or Verdict(False, tuple({rule for each in verdicts for rule in each.rules}))
 
 
+def _check_fields(item: Mapping[str, Any], known: Collection[str]) -> None:
+    """A field of a newer API may narrow what the others say: then the item means less than we can read."""
+    if not item.keys() <= set(known):
+        raise InvalidItemError(f"unknown fields {sorted(item.keys() - set(known))}")
+
+
 # Peers
 
 
 def _judge_peer(snapshot: Snapshot, policy: NetworkPolicy, item: Mapping[str, Any], peer: End) -> Verdict:
     block, pods, namespaces = (item.get(name) for name in ("ipBlock", "podSelector", "namespaceSelector"))
     try:
+        _check_fields(item, {"ipBlock", "podSelector", "namespaceSelector"})
         if block is not None:
             if pods is not None or namespaces is not None:
                 raise InvalidItemError("ipBlock beside a selector")
@@ -240,6 +260,7 @@ def _is_within(inner: Network, outer: Network) -> bool:
     return inner.network_address in outer and inner.prefixlen >= outer.prefixlen
 
 
+@cache
 def _network(text: Any) -> Network:
     """(24): host bits are masked, leading zeros of old objects mean nothing."""
     if not isinstance(text, str) or "/" not in text:
@@ -291,6 +312,7 @@ def _expression_matches(expression: Mapping[str, Any], labels: Mapping[str, str]
 def _judge_port(item: Mapping[str, Any], connection: _Connection) -> Verdict:
     protocol, port, last = item.get("protocol") or "TCP", item.get("port"), item.get("endPort")
     try:
+        _check_fields(item, {"protocol", "port", "endPort"})
         _check_port(protocol, port, last)
     except InvalidItemError:
         return Verdict(False, (39,))

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Random clusters: the oracle against packets through the rendered files; and that a fault is found and shrunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy import allowances, parse, policies
+from conformance import fuzz, generate
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(300), pytest.param(range(300, 20_000), marks=pytest.mark.full)], ids=["some", "many"]
+)
+def test_the_product_agrees_with_the_oracle(seeds: range) -> None:
+    faults = [fault for seed in seeds if (fault := fuzz.fault_of(seed))]
+    assert not faults, "\n\n".join(str(fault) for fault in faults[:3])
+
+
+def _ignore_excepts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(policies.IPBlock, "intervals", property(lambda block: (block.network.interval,)))
+
+
+def _ignore_protocols(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(parse, "_protocol", lambda _value, _field: "tcp")
+
+
+def _isolate_ingress_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(parse, "_directions", lambda _types, _egress: (Direction.INGRESS,))
+
+
+def _open_unresolved_names(patch: pytest.MonkeyPatch) -> None:
+    """Where a name stands for nothing, any port: what rule 17 forbids."""
+    resolved = allowances._numbers
+    patch.setattr(allowances, "_numbers", lambda port, resolve: list(resolved(port, resolve)) or [(1, 65535)])
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [_ignore_excepts, _ignore_protocols, _isolate_ingress_only, _open_unresolved_names],
+    ids=lambda plant: plant.__name__.strip("_"),
+)
+def test_a_planted_fault_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+    plant(monkeypatch)
+    fault = next((fault for seed in range(100) if (fault := fuzz.fault_of(seed))), None)
+    assert fault, "100 clusters did not show it"
+    assert len(fault.snapshot.network_policies) == 1
+    assert len(fault.snapshot.pods) <= 2
+
+
+def test_a_seed_is_a_cluster() -> None:
+    assert generate.snapshot(7) == generate.snapshot(7)
+    assert generate.snapshot(7) != generate.snapshot(8)
