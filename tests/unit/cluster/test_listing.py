@@ -219,7 +219,7 @@ def test_a_right_that_is_missing_is_named_and_where_to_find_it(api: ApiServer, c
 
 
 def test_the_rights_that_we_ship_are_enough_and_only_read(api: ApiServer, client: MakeClient) -> None:
-    documents = yaml.safe_load_all(RBAC.read_text(encoding="utf-8"))
+    documents = yaml.safe_load(RBAC.read_text(encoding="utf-8"))["items"]
     role = next(each for each in documents if each["kind"] == "ClusterRole")
     api.store.catalog.serve(["clusternetworkpolicies"])
     api.identities.add(Identity("reader", "s3cret-of-reader", rules=tuple(map(Rule.from_json, role["rules"]))))

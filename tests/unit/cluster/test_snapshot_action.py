@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def run_task(tmp_path: Path) -> RunTask:
     ) -> Run:
         here = {"run_once": True, "delegate_to": "localhost"}
         asked = [{"npm.netpol.snapshot": each, "ignore_errors": True} | here for each in before]
-        look = {"ansible.builtin.set_fact": {"content": "{{ lookup('file', s.path, rstrip=false) }}"}}
+        look = {"ansible.builtin.set_fact": {"content": "{{ lookup('file', s.path, rstrip=false) | b64encode }}"}}
         touch = {"ansible.builtin.command": f"touch {touched}", "delegate_to": "localhost"}
         read = {"npm.netpol.snapshot": options, "register": "s"} | here | (task or {})
         playbook = tmp_path / "play.json"
@@ -128,7 +129,7 @@ def test_a_cluster_becomes_a_file_that_lives_as_long_as_the_run(
     assert "invocation" not in run.snapshot
     assert api.token not in run.words
     kept = tmp_path / "kept.json"
-    kept.write_text(run.results[1]["ansible_facts"]["content"], encoding="utf-8")
+    kept.write_bytes(b64decode(run.results[1]["ansible_facts"]["content"]))
     assert store.read(kept).id == run.snapshot["id"]
     assert Path(run.snapshot["path"]).is_relative_to(tmp_path / "home" / "tmp")
     assert not Path(run.snapshot["path"]).exists()

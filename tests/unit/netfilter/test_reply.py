@@ -22,7 +22,7 @@ SAID = b"digest=abc\nerror=one\nlast_version=12\nerror=two = 2\nnoise\n\nbody=1\
 
 
 def reply(data: bytes, width: int = 76) -> str:
-    text = base64.b64encode(gzip.compress(data)).decode()
+    text = base64.b64encode(gzip.compress(data, mtime=0)).decode()
     lines = [text[start : start + width] for start in range(0, len(text), width)]
     return "\n".join([BEGIN, *lines, END, ""])
 

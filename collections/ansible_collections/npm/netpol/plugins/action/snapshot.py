@@ -12,17 +12,11 @@ from typing import Any, ClassVar
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
-from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import auth, manifests, options, store
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import auth, listing, manifests, options, store
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.connection import AuthError
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.transport import URLLIB3_ERROR
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
-
-try:
-    from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import listing
-    from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
-except ImportError as error:  # urllib3, which comes with `kubernetes`, is only needed to read an API
-    URLLIB3_ERROR: ImportError | None = error
-else:
-    URLLIB3_ERROR = None
 
 # Job runners store results; the snapshot file has every problem.
 _LONGEST_LIST = 100

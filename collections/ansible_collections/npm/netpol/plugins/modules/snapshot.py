@@ -67,7 +67,7 @@ seealso:
   - module: npm.netpol.compile
   - module: npm.netpol.ruleset
 author:
-  - npm.netpol maintainers
+  - npm.netpol maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

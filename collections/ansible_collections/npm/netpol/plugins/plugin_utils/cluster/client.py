@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
-
 from . import json_text, transport
 from .connection import AuthError, Connection
 
@@ -78,7 +76,7 @@ class ApiClient:
     ) -> None:
         self._connect = connect
         self._retries = retries
-        self._timeout = urllib3.Timeout(connect=min(timeout, _CONNECT_TIMEOUT), read=timeout)
+        self._timeout = transport.patience(min(timeout, _CONNECT_TIMEOUT), timeout)
         self._tell = tell
         self._sleep = sleep
         self.requests = 0

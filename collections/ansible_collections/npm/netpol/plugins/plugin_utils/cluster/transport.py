@@ -20,26 +20,36 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import urllib3
-
-# Its public name came with urllib3 2; the `kubernetes` package allowed 1.26 until lately.
-from urllib3._collections import HTTPHeaderDict
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InsecureRequestWarning,
-    NewConnectionError,
-    ReadTimeoutError,
-)
-from urllib3.util.ssl_ import create_urllib3_context
-
 from .connection import AuthError, Connection
+
+try:
+    import urllib3
+
+    # Its public name came with urllib3 2; the `kubernetes` package allowed 1.26 until lately.
+    from urllib3._collections import HTTPHeaderDict
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        HTTPError,
+        InsecureRequestWarning,
+        NewConnectionError,
+        ReadTimeoutError,
+    )
+    from urllib3.util.ssl_ import create_urllib3_context
+except ImportError as error:  # said by the action that reads an API: manifests can do without
+    URLLIB3_ERROR: ImportError | None = error
+else:
+    URLLIB3_ERROR = None
 
 USER_AGENT = "ansible-npm.netpol"
 
 _SHORTEST_SECRET = 6
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
+
+
+def patience(connect: float, read: float) -> urllib3.Timeout:
+    """How long to wait for a connection, and then for each part of an answer; in seconds."""
+    return urllib3.Timeout(connect=connect, read=read)
 
 
 class TransportError(Exception):
