@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from functools import partial
 
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
@@ -29,6 +30,10 @@ _RESOURCES = {
 
 # Stands in for the resourceVersion, which the lab's own client does not tell: each snapshot is newer than the last.
 _AGES = itertools.count(1)
+
+
+def _same(rendered: render.Rendered) -> render.Rendered:
+    return rendered
 
 
 class Product:
@@ -55,9 +60,8 @@ class Product:
         results = {}
         for node in nodes or self._lab.nodes:
             rendered = self._renderer.render(compiler.ruleset(node))
-            wanted = Wanted(
-                rendered.id, snapshot.cluster.uid, snapshot.cluster.version, snapshot.id, lambda text=rendered: text
-            )
+            cluster = snapshot.cluster
+            wanted = Wanted(rendered.id, cluster.uid, cluster.version, snapshot.id, partial(_same, rendered))
             results[node] = self._converge(node, wanted)
         return results
 

@@ -89,7 +89,7 @@ def test_native_rules_in_the_table_are_an_error(plain: Node) -> None:
     plain.run("nft", "add table ip filter")
     plain.run("nft", "add chain ip filter FORWARD { type filter hook forward priority 0; }")
     plain.run("nft", "add rule ip filter FORWARD meta mark set numgen random mod 2")
-    with pytest.raises(NotConvergedError, match="filter is incompatible: native nftables rules"):
+    with pytest.raises(NotConvergedError, match="filter of nft is incompatible: native nftables rules"):
         converge(plain, TARGET)
     assert plain.sets() == ""
 
@@ -227,3 +227,26 @@ def test_what_even_a_reply_needs_is_missing() -> None:
 def test_someone_who_is_not_root_is_told_so() -> None:
     with node() as each, each.wrapped("id", "echo 1000"):
         refused(each, "does not run as root: set ansible_become")
+
+
+def test_native_rules_in_a_table_that_is_not_used_are_no_error(plain: Node) -> None:
+    plain.run("nft", "add table ip mangle")
+    plain.run("nft", "add chain ip mangle FORWARD { type filter hook forward priority -150; }")
+    plain.run("nft", "add rule ip mangle FORWARD meta mark set numgen random mod 2")
+    settle(plain, TARGET)
+    settle(plain, None)
+    plain.run("nft", "delete table ip mangle")
+
+
+def test_a_set_that_somebody_else_uses_is_named_and_keeps_nothing_up(plain: Node) -> None:
+    """A rule of another program that matches a set of ours must not stop the next change, nor the removal."""
+    settle(plain, TARGET)
+    name = next(line.split()[1] for line in plain.sets().splitlines() if line.startswith("create npm-4-"))
+    plain.run("iptables-nft", "-I", "INPUT", "-m", "set", "--match-set", name, "src", "-j", "ACCEPT")
+    removed = converge(plain, None)
+    assert removed.changed
+    assert any(f"the set {name} stays" in warning for warning in removed.warnings)
+    settle(plain, TARGET)
+    plain.run("iptables-nft", "-D", "INPUT", "1")
+    assert converge(plain, None).warnings == []
+    assert plain.sets() == ""

@@ -237,7 +237,7 @@ DRIFTS = (
     Drift(make_a_set_of_another_size, f"set {OFFICE} (shop/net-office) has room for 4 members, not 65536"),
     Drift(make_a_set_that_forgets, f"set {OFFICE} (shop/net-office) is of type hash:net timeout 4000, not hash:net"),
     Drift(make_a_set_that_counts, "is of type hash:net counters comment, not hash:net"),
-    Drift(leave_a_set, "set npm-4-forgotten is to go"),
+    Drift(leave_a_set, "set npm-4-forgotten-a is left over"),
     Drift(leave_a_set_of_no_twin, "set npm-6-forgotten is left over"),
     Drift(leave_rules_in_the_other_variant, "still holds 2 chains of ours"),
     Drift(leave_a_jump_in_the_other_variant, "still holds 1 chains of ours"),

@@ -78,7 +78,7 @@ def test_what_is_missing_and_left_over_is_named() -> None:
     lines = summary(compare(["create npm-4-gone-a hash:ip", "create npm-4-odd hash:ip"], []))
     assert "IPv4: our jump in FORWARD is missing" in lines
     assert "IPv4: set npm-4-x (shop/allow) is missing (2 members)" in lines
-    assert "IPv4: set npm-4-gone is to go" in lines
+    assert "IPv4: set npm-4-gone-a is left over" in lines
     assert "IPv4: set npm-4-odd is left over" in lines
 
 

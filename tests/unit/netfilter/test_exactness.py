@@ -60,12 +60,17 @@ def target(state: dict, hook: str = "first") -> Target:
     return Target(parse_sets(set_lines), table.chains, hook)
 
 
-def move(kernel: SimulatedKernel, wanted: Target, judge=None) -> None:
+def move(kernel: SimulatedKernel, wanted: Target, judge=None, stop_after: int | None = None) -> None:
+    """Run the plan to ``wanted``, or its first ``stop_after`` lines (a restore of rules is one)."""
     found = kernel.read()
+    lines = 0
     for step in plan(difference(found, wanted, family=IPV4, variant=VARIANT), found).steps:
         for _ in kernel.run(step.tool, step.text):
             if judge:
                 judge(step)
+            lines += 1
+            if lines == stop_after:
+                return
 
 
 def verdicts(kernel: SimulatedKernel) -> dict[tuple, bool]:
@@ -119,6 +124,49 @@ def test_what_is_taken_back_before_the_switch_is_the_old_state(old: dict, new: d
         for name in step.drop:
             kernel.sets.pop(name, None)
     assert verdicts(kernel) == before
+
+
+def killed_before_the_switch(members: set[str]) -> dict:
+    """10.0.0.2 may receive from the members of one set, on port 80."""
+    state = both_ends_local(members) | {"egress": {}}
+    return state | {"groups": {"A": [(80, "npm-4-one")], "B": []}}
+
+
+# The set that the killed run built has a member that is none any more when the next run switches to it.
+@example(
+    killed_before_the_switch(set()) | {"ingress": {}},
+    killed_before_the_switch({"10.0.9.1"}),
+    killed_before_the_switch({"10.0.9.2"}),
+    2,
+)
+@settings(max_examples=300, deadline=None)
+@given(states, states, states, st.integers(0, 12))
+def test_a_change_that_begins_where_another_was_cut_off_is_exact(old: dict, cut: dict, new: dict, at: int) -> None:
+    kernel, after = SimulatedKernel(), SimulatedKernel()
+    move(kernel, target(old))
+    move(kernel, target(cut), stop_after=at)
+    move(after, target(new))
+    before, wanted = verdicts(kernel), verdicts(after)
+
+    def judge(step) -> None:
+        for flow, allowed in verdicts(kernel).items():
+            if before[flow] == wanted[flow]:
+                assert allowed == wanted[flow], f"{flow} is {'open' if allowed else 'shut'} during {step.name}"
+
+    move(kernel, target(new), judge)
+    assert verdicts(kernel) == wanted
+    assert not difference(kernel.read(), target(new), family=IPV4, variant=VARIANT)
+
+
+def test_a_set_of_wrong_type_that_no_rule_refers_to_is_replaced() -> None:
+    kernel = SimulatedKernel()
+    wanted = target(both_ends_local({"10.0.9.1"}))
+    for suffix in ("-a", "-b", "-c"):
+        for _ in kernel.run("ipset", f"create npm-4-one{suffix} hash:ip,port family inet maxelem 65536"):
+            pass
+    move(kernel, wanted)
+    assert not difference(kernel.read(), wanted, family=IPV4, variant=VARIANT)
+    assert [each["kind"] for each in kernel.sets.values()] == ["hash:net"]
 
 
 @settings(max_examples=100, deadline=None)

@@ -57,8 +57,10 @@ def test_a_variant_that_the_node_lacks_is_refused() -> None:
 
 
 def test_obstacles_are_named_in_words() -> None:
-    with pytest.raises(NodeError, match=r"IPVS mode.*bridge-nf-call-iptables.*npm_datapath_check"):
-        refuse_unless_enforceable(facts(obstacles=" ipvs bridge"))
+    with pytest.raises(
+        NodeError, match=r"IPVS mode.*bridge-nf-call-iptables.*bridge-nf-call-ip6tables.*npm_datapath_check"
+    ):
+        refuse_unless_enforceable(facts(obstacles=" ipvs bridge-iptables bridge-ip6tables"))
     refuse_unless_enforceable(facts(obstacles=""))
 
 

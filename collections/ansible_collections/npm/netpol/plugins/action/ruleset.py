@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jinja2
 from ansible_collections.npm.netpol.plugins.plugin_utils import spool
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import (
@@ -57,6 +58,9 @@ class ActionModule(ControllerAction):
     }
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        for name in ("lock_timeout", "diff_limit"):
+            if parameters[name] < 0:
+                self.fail(f"{name} is {parameters[name]}: the least is 0")
         node = parameters["node"] or task_vars["inventory_hostname"]
         self._refuse_connections_without_input()
         try:
@@ -66,12 +70,18 @@ class ActionModule(ControllerAction):
                 self.fail(str(error), node=node)
             return {"skipped": True, "skip_reason": str(error), "msg": str(error), "node": node}
         options = Options(
-            **{name: parameters[name] for name in Options.__slots__ if name in parameters}, check_mode=self.check_mode
+            **{name: parameters[name] for name in Options.__slots__ if name in parameters},
+            check_mode=self.check_mode,
+            diff=self.diff,
         )
         try:
             result = converge(self._exchange, environment(loader(parameters["template_path"])), wanted, options)
         except NotConvergedError as error:
             self.fail(str(error), **self._facts(node, wanted, error.result))
+        except spool.SpoolError as error:
+            self.fail(f"no run to enforce: {error}", node=node)
+        except jinja2.TemplateError as error:
+            self.fail(f"a template of the node's scripts is wrong: {error}", node=node)
         return self._facts(node, wanted, result)
 
     def _wanted(self, run_directory: str | None, node: str) -> Wanted:

@@ -22,7 +22,7 @@ description:
   - Only chains that begin with C(NPM-), sets that begin with C(npm-4-) or C(npm-6-) and our own jump in the chain
     C(FORWARD) are ever touched.
 requirements:
-  - a connection that carries standard input (C(ssh), C(local), C(community.docker.nsenter), ...), and root through
+  - a connection that carries standard input (C(ssh), C(local) and others that support pipelining), and root through
     C(sudo) or directly
 options:
   state:

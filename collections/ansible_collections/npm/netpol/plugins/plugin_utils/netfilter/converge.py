@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import jinja2
 
 from ..model.names import ACCEPT_CHAIN
-from .describe import details, summary
+from .describe import capped, details, drift, summary
 from .difference import Difference, difference
 from .exchange import Reply, ReplyError, frame, parse_reply
 from .hook import FIRST
@@ -31,13 +31,14 @@ from .node import (
     parse_kernel,
     read_counts,
     read_facts,
+    refuse_incompatible,
     refuse_older,
     refuse_unless_enforceable,
 )
 from .plan import PlanError, plan
 from .render import Rendered
 from .script import Confirmed, Request, apply_script, inspect_script, step_text
-from .state import FAMILIES, IPV4, IPV6, Kernel, Target
+from .state import FAMILIES, IPV4, IPV6, VARIANTS, Kernel, Target
 
 # Sends the framed bytes to the node's receiver; gives back what it wrote to standard output.
 Exchange = Callable[[bytes], str]
@@ -57,6 +58,7 @@ class Options:
     allow_older: bool = False
     allow_other_cluster: bool = False
     lock_timeout: int = 60
+    diff: bool = True
     diff_limit: int = 200
     check_mode: bool = False
 
@@ -147,8 +149,10 @@ class _Run:
         if self._wanted is None:
             # Everything of ours goes, in either variant: nothing to choose, nothing to refuse.
             self.result.variant = facts.default_variant
+            refuse_incompatible(facts, VARIANTS)
             return
         self.result.variant = choose_variant(facts, self._options.variant)
+        refuse_incompatible(facts, (self.result.variant,))
         if self._options.datapath_check:
             refuse_unless_enforceable(facts)
         refuse_older(
@@ -220,12 +224,14 @@ class _Run:
         }
 
     def _describe(self, facts: Facts, differences: list[Difference]) -> None:
-        lines = [line for each in differences for line in summary(each)]
+        lines = capped([line for each in differences for line in summary(each)])
         self.result.changes = lines
-        self.result.diff = "".join(details(each, self._options.diff_limit) for each in differences)
+        if self._options.diff:
+            self.result.diff = "".join(details(each, self._options.diff_limit) for each in differences)
         if self._wanted is not None and facts.applied.digest and facts.applied.digest != facts.digest:
             same_target = facts.applied.target == self._target_id
-            self.result.drift = lines if same_target else [f"{line} (drift or a new rule)" for line in lines]
+            # With something new to enforce, only what no target asks for is surely drift.
+            self.result.drift = lines if same_target else capped([line for each in differences for line in drift(each)])
 
     def _apply(self, facts: Facts, kernel: Kernel, differences: list[Difference]) -> bool:
         plans = [plan(each, kernel) for each in differences]
@@ -255,8 +261,9 @@ class _Run:
             raise NodeError("; ".join(reply.errors))
         if reply["complete"] != "yes":
             raise NodeError("the node's script did not come to its end")
-        self.result.warnings += [reply["warning"]] if reply["warning"] else []
-        self._check_counts(reply)
+        self.result.warnings += reply["warning"].splitlines()
+        if not self.result.warnings:
+            self._check_counts(reply)
         return True
 
     def _check_counts(self, reply: Reply) -> None:
@@ -315,7 +322,7 @@ def _counts(targets: Mapping[str, Target]) -> Counts:
 def _failure(reply: Reply, text: str) -> str:
     step = reply["failed"].splitlines()[0]
     errors = "; ".join(reply.errors) or "no message"
-    message = f"step '{step}' failed: {reply['program'].splitlines()[0]}: {errors}"
+    message = f"step '{step}' failed: {(reply['program'] or '?').splitlines()[0]}: {errors}"
     if (match := re.search(r"line:? (\d+)", errors)) and 0 < int(match[1]) <= len(text.splitlines()):
         message += f" [line {match[1]}: {text.splitlines()[int(match[1]) - 1]}]"
     if reply["not_taken_back"]:

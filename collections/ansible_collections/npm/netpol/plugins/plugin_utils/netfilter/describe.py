@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN
 from .difference import ChainChange, Difference, SetChange
 from .locality import dispatch
-from .state import IPV4, Rule
+from .state import IPV4, Rule, base_name
+
+LONGEST_LIST = 100
 
 _FAMILY_NAMES = {IPV4: "IPv4"}
 
@@ -27,6 +30,18 @@ def details(change: Difference, limit: int) -> str:
     return "".join(f"{line}\n" for line in [_family(change), *lines]) if lines else ""
 
 
+def drift(change: Difference) -> list[str]:
+    """Of :func:`summary`, what somebody else must have done, whatever is to be enforced."""
+    return [f"{_family(change)}: {line}" for line in (*change.hook.reasons, *_stale_lines(change))]
+
+
+def capped(lines: list[str]) -> list[str]:
+    """At most :data:`LONGEST_LIST` lines and a count of the rest: job runners store results."""
+    if len(lines) <= LONGEST_LIST:
+        return lines
+    return [*lines[:LONGEST_LIST], f"… and {len(lines) - LONGEST_LIST} more"]
+
+
 def _family(change: Difference) -> str:
     return _FAMILY_NAMES.get(change.family, "IPv6")
 
@@ -35,10 +50,15 @@ def _headlines(change: Difference) -> Iterator[str]:
     yield from change.hook.reasons
     for chain in change.chains:
         yield _chain_headline(chain)
+    policies = _policies_by_set(change)
     for each in change.sets:
-        yield _set_headline(change, each)
+        yield _set_headline(each, policies)
     for name in change.leftovers:
         yield f"set {name} is left over"
+    yield from _stale_lines(change)
+
+
+def _stale_lines(change: Difference) -> Iterator[str]:
     for variant, table in change.stale.items():
         yield f"{variant} still holds {len(table.chains)} chains of ours"
 
@@ -49,14 +69,14 @@ def _detail_lines(change: Difference) -> Iterator[str]:
     for chain in change.chains:
         yield f"  {_chain_headline(chain)}"
         yield from _chain_lines(chain)
+    policies = _policies_by_set(change)
     for each in change.sets:
-        yield f"  {_set_headline(change, each)}"
+        yield f"  {_set_headline(each, policies)}"
         yield from (f"    + {member}" for member in sorted(each.added))
         yield from (f"    - {member}" for member in sorted(each.removed))
     for name in change.leftovers:
         yield f"  set {name} is left over and goes"
-    for variant, table in change.stale.items():
-        yield f"  {variant} still holds {len(table.chains)} chains of ours: they go"
+    yield from (f"  {line}: they go" for line in _stale_lines(change))
 
 
 def _chain_headline(chain: ChainChange) -> str:
@@ -97,14 +117,8 @@ def _pods(chain: str, rules: Iterable[Rule]) -> dict[str, str]:
     return named
 
 
-def _set_headline(change: Difference, each: SetChange) -> str:
-    policies = _policies(
-        rule
-        for chains in (change.target.chains, change.table.chains)
-        for rules in chains.values()
-        for rule in rules
-        if each.base in rule.sets or (each.live and each.live.name in rule.sets)
-    )
+def _set_headline(each: SetChange, policies_by_set: Mapping[str, set[str]]) -> str:
+    policies = ", ".join(sorted(policies_by_set.get(each.base, ())))
     named = f"set {each.base}" + (f" ({policies})" if policies else "")
     if each.live is None:
         return f"{named} is missing ({len(each.added)} members)"
@@ -117,5 +131,19 @@ def _set_headline(change: Difference, each: SetChange) -> str:
     return f"{named}: {len(each.added)} members missing, {len(each.removed)} members too many"
 
 
+def _policies_by_set(change: Difference) -> Mapping[str, set[str]]:
+    """Base name of each set to the policies that the comments of its rules name, before and after."""
+    policies: defaultdict[str, set[str]] = defaultdict(set)
+    for chains in (change.target.chains, change.table.chains):
+        for rule in (rule for rules in chains.values() for rule in rules):
+            for name in rule.sets:
+                policies[base_name(name)].update(_named(rule))
+    return policies
+
+
 def _policies(rules: Iterable[Rule]) -> str:
-    return ", ".join(sorted({name for rule in rules for name in rule.comment.split(", ") if name}))
+    return ", ".join(sorted({name for rule in rules for name in _named(rule)}))
+
+
+def _named(rule: Rule) -> Iterator[str]:
+    return (name for name in rule.comment.split(", ") if name)

@@ -77,7 +77,7 @@ def difference(kernel: Kernel, target: Target, *, family: str, variant: str) -> 
     """Compare one family of ``kernel`` with ``target``, which the rules of ``variant`` are to enforce."""
     table = kernel.table(variant, family)
     sets = {name: each for name, each in kernel.sets.items() if _is_of_family(each, family)}
-    live = _live_names(sets, kernel, table)
+    live = _live_names(sets, target, table)
     set_changes = [
         change
         for base, wanted in sorted(target.sets.items())
@@ -112,17 +112,19 @@ def _is_of_family(each: Set, family: str) -> bool:
     return each.name.startswith("npm-4-") == (family == IPV4)
 
 
-def _live_names(sets: Mapping[str, Set], kernel: Kernel, table: Table) -> dict[str, str]:
-    """The kernel name of each set: the twin that rules refer to, else one that no rule of any variant does.
+def _live_names(sets: Mapping[str, Set], target: Target, table: Table) -> dict[str, str]:
+    """The kernel name of each set: the twin that rules refer to (the first one, where tampering made it several).
 
-    Tampering can make rules refer to several twins of one set: then it is the first.
+    One that no rule refers to counts only if it is just as wanted. Any other could hold what must not be seen at
+    the moment when rules are switched to it.
     """
     referenced = table.references()
-    elsewhere = {name for each in kernel.tables.values() for name in each.references()} - referenced
     live: dict[str, str] = {}
-    for name in sorted(set(sets) - elsewhere, key=lambda name: (name not in referenced, name)):
-        if name.endswith(TWIN_SUFFIXES):
-            live.setdefault(base_name(name), name)
+    for name in sorted(sets, key=lambda name: (name not in referenced, name)):
+        base = base_name(name)
+        as_wanted = base in target.sets and not _differs(SetChange(base, sets[name], target.sets[base]))
+        if name.endswith(TWIN_SUFFIXES) and (name in referenced or as_wanted):
+            live.setdefault(base, name)
     return live
 
 

@@ -13,7 +13,8 @@ FIRST = "first"
 AFTER_KUBE_SERVICES = "after_kube_services"
 HOOKS = (FIRST, AFTER_KUBE_SERVICES)
 
-_NEVER_ACCEPTS = ("DROP", "REJECT")
+# Below one of these a packet is gone, or goes on to us as it was.
+_NEVER_ACCEPTS = ("DROP", "REJECT", "", "LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS")
 _KUBE_PROXY_CHAINS = ("KUBE-FORWARD", "KUBE-SERVICES")
 _JUMP = f"-j {FORWARD_CHAIN}"
 _ACCEPT_JUMP = f"-j {ACCEPT_CHAIN}"

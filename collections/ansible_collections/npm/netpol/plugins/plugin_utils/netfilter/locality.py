@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN
 from .difference import Difference, SetChange
 from .state import Rule, base_name
 
 _ADDRESS_OPTION = {INGRESS_CHAIN: "-d", EGRESS_CHAIN: "-s"}
+_OTHER = {EGRESS_CHAIN: INGRESS_CHAIN, INGRESS_CHAIN: EGRESS_CHAIN}
 _GROUP_PREFIX = {INGRESS_CHAIN: f"{INGRESS_CHAIN[:5]}-", EGRESS_CHAIN: f"{EGRESS_CHAIN[:5]}-"}
 
 
@@ -37,22 +40,13 @@ def sets_in_step(change: Difference, affected: frozenset[str]) -> frozenset[str]
     ``affected`` are the chains that change anyway. A set of an egress rule counts if a member that comes or
     goes is a pod isolated for ingress on this node, and the other way round.
     """
-    moving = {
-        direction: frozenset(
-            each.base
-            for each in change.sets
-            if each.wanted
-            and each.base in _sets_of(change, _GROUP_PREFIX[direction])
-            and _covers_any(each, _isolated(change, other))
-        )
-        for direction, other in ((EGRESS_CHAIN, INGRESS_CHAIN), (INGRESS_CHAIN, EGRESS_CHAIN))
-    }
+    moving = {EGRESS_CHAIN: _moving(change, EGRESS_CHAIN), INGRESS_CHAIN: _moving(change, INGRESS_CHAIN)}
     rules_change = {
         direction: any(name == direction or name.startswith(_GROUP_PREFIX[direction]) for name in affected)
         for direction in moving
     }
     together: set[str] = set()
-    for direction, other in ((EGRESS_CHAIN, INGRESS_CHAIN), (INGRESS_CHAIN, EGRESS_CHAIN)):
+    for direction, other in _OTHER.items():
         if moving[other] or rules_change[other]:
             together |= moving[direction]
     return frozenset(together)
@@ -74,12 +68,25 @@ def _isolated(change: Difference, chain: str) -> Mapping[str, str]:
     return before | dispatch(chain, change.target.chains.get(chain, ()))
 
 
-def _covers_any(each: SetChange, addresses: Mapping[str, str]) -> bool:
-    moved = each.added | each.removed
-    hosts = {member.partition(",")[0] for member in moved}
-    if not addresses.keys().isdisjoint(hosts):
-        return True
-    networks = [ipaddress.ip_network(member) for member in hosts if "/" in member]
-    return bool(networks) and any(
-        ipaddress.ip_address(address) in network for address in addresses for network in networks
+def _moving(change: Difference, direction: str) -> frozenset[str]:
+    """The sets of a direction's rules that gain or lose a pod which the other direction isolates here."""
+    sets = _sets_of(change, _GROUP_PREFIX[direction])
+    isolated = _isolated(change, _OTHER[direction])
+    numbers = sorted(int(ipaddress.ip_address(address)) for address in isolated)
+    return frozenset(
+        each.base
+        for each in change.sets
+        if each.wanted and each.base in sets and _covers_any(each, isolated.keys(), numbers)
     )
+
+
+def _covers_any(each: SetChange, addresses: AbstractSet[str], numbers: Sequence[int]) -> bool:
+    """Whether a member that comes or goes is, or contains, one of these; ``numbers`` are the same, sorted."""
+    hosts = {member.partition(",")[0] for member in each.added | each.removed}
+    if not addresses.isdisjoint(hosts):
+        return True
+    for network in (ipaddress.ip_network(host) for host in hosts if "/" in host):
+        following = bisect_left(numbers, int(network.network_address))
+        if following < len(numbers) and numbers[following] <= int(network.broadcast_address):
+            return True
+    return False

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .exchange import Reply
@@ -51,6 +52,7 @@ class Facts:
     variants: tuple[str, ...]
     hinted: tuple[str, ...]
     foreign_rules: dict[str, int]
+    incompatible: tuple[str, ...]
     obstacles: tuple[str, ...]
     errors: tuple[str, ...]
 
@@ -74,6 +76,7 @@ def read_facts(reply: Reply) -> Facts:
         variants=tuple(reply["variants"].split()),
         hinted=tuple(reply["hinted"].split()),
         foreign_rules={variant: reply.number(f"foreign_{variant}") for variant in (NFT, LEGACY)},
+        incompatible=tuple(reply["incompatible"].split()),
         obstacles=tuple(_OBSTACLES[name] for name in reply["obstacles"].split() if name in _OBSTACLES),
         errors=tuple(reply.errors),
     )
@@ -86,7 +89,8 @@ def read_counts(reply: Reply, prefix: str = "") -> Counts:
 _OBSTACLES = {
     "ipvs": "kube-proxy runs in IPVS mode (the interface kube-ipvs0 exists): Services bypass the FORWARD chain",
     "cilium": "a Cilium datapath is active (the interface cilium_host exists): pod traffic bypasses iptables",
-    "bridge": "pods are bridged, but net.bridge.bridge-nf-call-iptables is not 1: their traffic bypasses FORWARD",
+    "bridge-iptables": "net.bridge.bridge-nf-call-iptables is not 1: IPv4 of bridged pods bypasses FORWARD",
+    "bridge-ip6tables": "net.bridge.bridge-nf-call-ip6tables is not 1: IPv6 of bridged pods bypasses FORWARD",
 }
 
 
@@ -111,6 +115,13 @@ def choose_variant(facts: Facts, option: str) -> str:
     if len(with_rules) == 1:
         return with_rules[0]
     return facts.default_variant
+
+
+def refuse_incompatible(facts: Facts, variants: Iterable[str]) -> None:
+    """Raise :class:`NodeError` when the filter table of one of ``variants`` can't be read by iptables."""
+    for variant in variants:
+        if variant in facts.incompatible:
+            raise NodeError(f"the table filter of {variant} is incompatible: native nftables rules are in it")
 
 
 def refuse_unless_enforceable(facts: Facts) -> None:

@@ -14,7 +14,7 @@ deny never passes, whichever point of the steps it meets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, TWIN_SUFFIXES
@@ -51,23 +51,27 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of one family: ``before`` can be taken back, ``switch`` is atomic, ``after`` only tidies up."""
+    """The steps of one family: ``before`` can be taken back, ``switch`` is atomic, ``after`` shuts what is to be shut.
+
+    ``tidy`` destroys sets that nothing of ours uses any more; one that somebody else uses is no failure.
+    """
 
     family: str
     before: tuple[Step, ...] = ()
     switch: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
+    tidy: tuple[Step, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return (*self.before, *self.switch, *self.after)
+        return (*self.before, *self.switch, *self.after, *self.tidy)
 
 
 def plan(change: Difference, kernel: Kernel) -> Plan:
     """The steps for one family; none when ``change`` is empty."""
     if not change:
         return Plan(change.family)
-    free = _FreeNames(change, kernel)
+    free = _FreeNames(kernel)
     rebuilt = _rebuilt(change)
     names = dict(change.live)
     for each in change.sets:
@@ -79,20 +83,26 @@ def plan(change: Difference, kernel: Kernel) -> Plan:
         before=(before,) if before.text else (),
         switch=_switch(change, names),
         after=_after(change, names),
+        tidy=_tidy(change, names, free),
     )
 
 
 class _FreeNames:
     """Hands out names of twins that no rule of either variant refers to."""
 
-    def __init__(self, change: Difference, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self._taken = {name for table in kernel.tables.values() for name in table.references()}
-        self.destroyable = tuple(name for name in change.leftovers if name not in self._taken)
+        self._present = kernel.sets.keys()
+        # Left over from a run that ended early, and given out again: to be destroyed first.
+        self.cleared: list[str] = []
 
     def take(self, base: str) -> str:
-        name = next((base + suffix for suffix in TWIN_SUFFIXES if base + suffix not in self._taken), "")
-        if not name:
+        free = [base + suffix for suffix in TWIN_SUFFIXES if base + suffix not in self._taken]
+        if not free:
             raise PlanError(f"all twins of the set {base} are in use by rules")
+        name = min(free, key=lambda name: name in self._present)
+        if name in self._present:
+            self.cleared.append(name)
         self._taken.add(name)
         return name
 
@@ -100,13 +110,13 @@ class _FreeNames:
 def _rebuilt(change: Difference) -> frozenset[str]:
     """The sets that are built whole under another name, because their rules change with them."""
     affected = _affected_chains(change)
-    old_and_new = (change.table.chains, change.target.chains)
+    bases = {name: base for base, name in change.live.items()}
     used = {
-        base
-        for chains in old_and_new
-        for name in affected
-        for rule in chains.get(name, ())
-        for base in _bases(rule, change)
+        bases.get(name, name)
+        for chains in (change.table.chains, change.target.chains)
+        for chain in affected
+        for rule in chains.get(chain, ())
+        for name in rule.sets
     }
     together = sets_in_step(change, affected)
     return frozenset(
@@ -128,13 +138,8 @@ def _affected_chains(change: Difference) -> frozenset[str]:
     return frozenset(affected)
 
 
-def _bases(rule: Rule, change: Difference) -> Iterable[str]:
-    kernel_names = {name: base for base, name in change.live.items()}
-    return (kernel_names.get(name, name) for name in rule.sets)
-
-
 def _grow(change: Difference, names: Mapping[str, str], free: _FreeNames) -> Step:
-    lines: list[str] = [f"destroy {name}" for name in free.destroyable]
+    lines: list[str] = []
     undo: list[str] = []
     made: list[str] = []
     for each in change.sets:
@@ -154,6 +159,7 @@ def _grow(change: Difference, names: Mapping[str, str], free: _FreeNames) -> Ste
             lines += [f"swap {temporary} {name}", f"destroy {temporary}"]
         else:
             lines += [f"add {name} {member}" for member in sorted(each.added)]
+    lines = [*(f"destroy {name}" for name in free.cleared), *lines]
     return Step("sets: build and grow", IPSET, "", _text(lines), _text(undo), tuple(made))
 
 
@@ -195,13 +201,15 @@ def _after(change: Difference, names: Mapping[str, str]) -> tuple[Step, ...]:
         if each.wanted and each.live and names[each.base] == each.live.name
         for member in sorted(each.removed)
     ]
-    replaced = {each.live.name for each in change.sets if each.live and names.get(each.base) != each.live.name}
-    stale_references = {name for table in change.stale.values() for name in table.references()}
-    in_use_before = change.table.references() | stale_references
-    lines += [f"destroy {name}" for name in sorted(replaced | (set(change.leftovers) & in_use_before))]
     if lines:
-        steps.append(Step("sets: shrink and tidy up", IPSET, "", _text(lines)))
+        steps.append(Step("sets: shrink", IPSET, "", _text(lines)))
     return tuple(steps)
+
+
+def _tidy(change: Difference, names: Mapping[str, str], free: _FreeNames) -> tuple[Step, ...]:
+    replaced = {each.live.name for each in change.sets if each.live and names.get(each.base) != each.live.name}
+    lines = [f"destroy {name}" for name in sorted((replaced | set(change.leftovers)) - set(free.cleared))]
+    return (Step("sets: tidy up", IPSET, "", _text(lines)),) if lines else ()
 
 
 def _removal(table: Table) -> str:

@@ -60,15 +60,16 @@ class _Block:
     before: tuple[_ScriptStep, ...]
     switch: tuple[_ScriptStep, ...]
     after: tuple[_ScriptStep, ...]
+    tidy: tuple[_ScriptStep, ...]
 
     @property
     def steps(self) -> tuple[_ScriptStep, ...]:
-        return (*self.before, *self.switch, *self.after)
+        return (*self.before, *self.switch, *self.after, *self.tidy)
 
 
 def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
     """The environment in which the node's scripts are rendered; ``quote`` makes any text one shell word."""
-    result = jinja2.Environment(  # noqa: S701 - shell text, not HTML; every value passes through quote
+    result = jinja2.Environment(  # noqa: S701 - shell text, not HTML; what comes from outside passes through quote
         loader=loader,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -106,7 +107,8 @@ def _block(plan: Plan) -> _Block:
     def convert(steps: tuple[Step, ...]) -> tuple[_ScriptStep, ...]:
         return tuple(_script_step(plan, step, numbered[id(step)]) for step in steps)
 
-    return _Block(f"converge_{plan.family}", convert(plan.before), convert(plan.switch), convert(plan.after))
+    parts = (convert(steps) for steps in (plan.before, plan.switch, plan.after, plan.tidy))
+    return _Block(f"converge_{plan.family}", *parts)
 
 
 def _script_step(plan: Plan, step: Step, file: str) -> _ScriptStep:
