@@ -74,6 +74,8 @@ attributes:
     support: none
   idempotent:
     support: full
+notes:
+  - The messages of failures, and what to do about them, are in C(docs/errors.md) of the collection.
 seealso:
   - module: npm.netpol.snapshot
   - module: npm.netpol.ruleset

@@ -103,6 +103,8 @@ attributes:
     support: full
   idempotent:
     support: full
+notes:
+  - The messages of failures, and what to do about them, are in C(docs/errors.md) of the collection.
 seealso:
   - module: npm.netpol.compile
   - module: npm.netpol.snapshot

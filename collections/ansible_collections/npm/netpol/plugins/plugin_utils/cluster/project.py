@@ -132,7 +132,7 @@ def pod(raw: Any, problems: list[Problem]) -> Pod:
     source = _identify("Pod", raw, problems)
     metadata = _metadata(raw)
     isolated = "it stays isolated in both directions and is nobody's peer"
-    spec = source.part("spec", isolated)
+    spec = source.part("spec", "it is on no known node, so nothing is enforced for it, and it is nobody's peer")
     status = source.part("status", "its addresses are unknown")
     labels = source.strings(metadata.get("labels"), "metadata.labels", isolated)
     host_network = spec.get("hostNetwork")
@@ -285,7 +285,7 @@ def _named_ports(source: _Object, spec: Mapping[str, Any]) -> Iterator[NamedPort
             if name is None or name == "":
                 continue
             number = port.get("containerPort")
-            protocol = port.get("protocol", "TCP")
+            protocol = port.get("protocol") or "TCP"
             if not isinstance(name, str):
                 source.report(f"{path}.name", f"is {_type(name)}, not a string", effect)
             elif not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _HIGHEST_PORT:
