@@ -30,8 +30,8 @@ def test_check_mode_then_a_run_then_nothing_to_do(lab: Lab) -> None:
     assert "chain NPM-INGRESS is missing" in checked.text
     assert checked.summary[:3] == [
         "Nodes: 2 would change, 0 in sync",
-        "Pods: 6; isolated: 4 for ingress, 0 for egress",
-        "Policies: 2 enforced, 0 refused",
+        "Pods: 6; to be isolated: 4 for ingress, 0 for egress",
+        "Policies: 2 to be enforced, 0 refused",
     ]
     assert not ours(lab, FIRST)
 

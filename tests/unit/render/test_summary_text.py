@@ -62,8 +62,8 @@ def test_every_outcome_is_counted_and_every_failure_has_its_reason() -> None:
         "  w: its operating system is windows",
         "Drift found and healed (1):",
         "  c: IPv4: our jump in FORWARD is missing",
-        "Pods: 12,345; isolated: 67 for ingress, 8 for egress",
-        "Policies: 9 enforced, 2 refused",
+        "Pods: 12,345; to be isolated: 67 for ingress, 8 for egress",
+        "Policies: 9 to be enforced, 2 refused",
     ]
 
 
@@ -118,3 +118,15 @@ def test_a_reason_is_one_line_of_bounded_length() -> None:
 def test_the_last_result_of_a_host_counts() -> None:
     results = [NodeResult("b", Outcome.FAILED), NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.CHANGED)]
     assert outcomes(results) == (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.CHANGED))
+
+
+def test_policies_are_enforced_only_where_every_node_holds_them() -> None:
+    good = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.UNCHANGED))
+    enforced = "Policies: 9 enforced, 2 refused"
+    assert enforced in summary(RunResult(good, compiled(nodes=2)))
+    assert enforced not in summary(RunResult(good, compiled(nodes=3)))
+    assert enforced not in summary(RunResult(good, compiled(nodes=2), check_mode=True))
+
+
+def test_a_run_without_hosts_says_so() -> None:
+    assert any("no host in the group npm_nodes" in line for line in summary(RunResult(nobody=True)))

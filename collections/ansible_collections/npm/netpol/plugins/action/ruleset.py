@@ -77,7 +77,7 @@ class ActionModule(ControllerAction):
         try:
             result = converge(self._exchange, environment(loader(parameters["template_path"])), wanted, options)
         except NotConvergedError as error:
-            self.fail(str(error), **self._facts(node, wanted, error.result))
+            self.fail(str(error), **self._facts(node, None, error.result))
         except spool.SpoolError as error:
             self.fail(f"no run to enforce: {error}", node=node)
         except jinja2.TemplateError as error:

@@ -13,7 +13,7 @@ description:
   - Adds a summary to the output of a run that used the modules of this collection. It says how many nodes converged,
     changed, failed or could not be reached, and why; how many pods are isolated and policies enforced; which objects
     were refused; and where inventory and cluster disagree.
-  - Prints nothing when none of them was used.
+  - Prints nothing when none of them was used, unless a play on the group C(npm_nodes) had no hosts.
 requirements:
   - enable in configuration (C(callbacks_enabled=npm.netpol.summary))
 author:
@@ -50,6 +50,14 @@ class CallbackModule(CallbackBase):
         self._stopped = ""
         self._check_mode = False
         self._removing = False
+        self._play_is_ours = False
+        self._nobody = False
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self._play_is_ours = "npm_nodes" in (play.hosts if isinstance(play.hosts, list) else [play.hosts])
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        self._nobody = self._nobody or self._play_is_ours
 
     def v2_runner_on_ok(self, result: Any) -> None:
         action = _action(result._task)
@@ -82,6 +90,7 @@ class CallbackModule(CallbackBase):
                 stopped=self._stopped,
                 check_mode=self._check_mode,
                 removing=self._removing,
+                nobody=self._nobody,
             )
         )
         if lines:

@@ -191,7 +191,7 @@ durations:
   sample: {check: 0.041}
 snapshot:
   description: The id of the snapshot that the node enforces now.
-  returned: when O(state=present)
+  returned: when O(state=present) and the node converged, or would in check mode
   type: str
   sample: 4f5c0d9b1e2a...
 """

@@ -41,7 +41,7 @@ class RunResult:
     """All that a run reported.
 
     ``compiled`` is the result of :mod:`npm.netpol.compile`, empty when there was none. ``stopped`` is the reason
-    why the run ended before any node was touched, or empty.
+    why the run ended before any node was touched, or empty. ``nobody``: a play of ours had no hosts.
     """
 
     nodes: tuple[NodeResult, ...] = ()
@@ -49,6 +49,7 @@ class RunResult:
     stopped: str = ""
     check_mode: bool = False
     removing: bool = False
+    nobody: bool = False
 
 
 def summary(run: RunResult) -> list[str]:
@@ -59,8 +60,16 @@ def summary(run: RunResult) -> list[str]:
     if run.nodes:
         lines += _nodes(run)
     if run.compiled:
-        lines += _cluster(run.compiled)
+        lines += _cluster(run.compiled, in_force=_is_in_force(run))
+    if run.nobody:
+        lines.append("Nothing was done: the inventory has no host in the group npm_nodes, or --limit left none")
     return lines
+
+
+def _is_in_force(run: RunResult) -> bool:
+    """Whether every node that was compiled for holds it now."""
+    good = sum(node.outcome in (Outcome.CHANGED, Outcome.UNCHANGED) for node in run.nodes)
+    return not run.check_mode and good >= run.compiled["counts"]["nodes"]
 
 
 def _nodes(run: RunResult) -> Iterator[str]:
@@ -89,14 +98,14 @@ def _good(run: RunResult, numbers: Counter[Outcome]) -> str:
     return f"{converged} converged ({changed} changed, {unchanged} unchanged)"
 
 
-def _cluster(compiled: Mapping[str, Any]) -> Iterator[str]:
+def _cluster(compiled: Mapping[str, Any], *, in_force: bool) -> Iterator[str]:
     counts: Mapping[str, int] = compiled["counts"]
     pods, ingress, egress = (
         _number(counts[name]) for name in ("pods", "pods_isolated_ingress", "pods_isolated_egress")
     )
     enforced, refused = (_number(counts[name]) for name in ("policies_enforced", "policies_refused"))
-    yield f"Pods: {pods}; isolated: {ingress} for ingress, {egress} for egress"
-    yield f"Policies: {enforced} enforced, {refused} refused"
+    yield f"Pods: {pods}; {'isolated' if in_force else 'to be isolated'}: {ingress} for ingress, {egress} for egress"
+    yield f"Policies: {enforced} {'enforced' if in_force else 'to be enforced'}, {refused} refused"
     for name, title in _LISTS.items():
         yield from _list(title, compiled[name], counts[name])
 
