@@ -77,6 +77,22 @@ def verdicts(kernel: SimulatedKernel) -> dict[tuple, bool]:
     return {flow: kernel.allows(*flow) for flow in FLOWS}
 
 
+def assert_exact(kernel: SimulatedKernel, new: Target) -> None:
+    """Go to ``new``; no flow that it and the state before agree on is judged otherwise on the way."""
+    after = SimulatedKernel()
+    move(after, new)
+    before, wanted = verdicts(kernel), verdicts(after)
+
+    def judge(step) -> None:
+        for flow, allowed in verdicts(kernel).items():
+            if before[flow] == wanted[flow]:
+                assert allowed == wanted[flow], f"{flow} is {'open' if allowed else 'shut'} during {step.name}"
+
+    move(kernel, new, judge)
+    assert verdicts(kernel) == wanted
+    assert not difference(kernel.read(), new, family=IPV4, variant=VARIANT)
+
+
 def both_ends_local(members: set[str]) -> dict:
     """10.0.0.1 may send to, and 10.0.0.2 may receive from, the members of one set."""
     return {
@@ -93,19 +109,9 @@ def both_ends_local(members: set[str]) -> dict:
 @settings(max_examples=300, deadline=None)
 @given(states, states)
 def test_every_point_of_a_change_is_between_old_and_new(old: dict, new: dict) -> None:
-    kernel, after = SimulatedKernel(), SimulatedKernel()
+    kernel = SimulatedKernel()
     move(kernel, target(old))
-    move(after, target(new))
-    before, wanted = verdicts(kernel), verdicts(after)
-
-    def judge(step) -> None:
-        for flow, allowed in verdicts(kernel).items():
-            if before[flow] == wanted[flow]:
-                assert allowed == wanted[flow], f"{flow} is {'open' if allowed else 'shut'} during {step.name}"
-
-    move(kernel, target(new), judge)
-    assert verdicts(kernel) == wanted
-    assert not difference(kernel.read(), target(new), family=IPV4, variant=VARIANT)
+    assert_exact(kernel, target(new))
 
 
 @settings(max_examples=100, deadline=None)
@@ -142,20 +148,10 @@ def killed_before_the_switch(members: set[str]) -> dict:
 @settings(max_examples=300, deadline=None)
 @given(states, states, states, st.integers(0, 12))
 def test_a_change_that_begins_where_another_was_cut_off_is_exact(old: dict, cut: dict, new: dict, at: int) -> None:
-    kernel, after = SimulatedKernel(), SimulatedKernel()
+    kernel = SimulatedKernel()
     move(kernel, target(old))
     move(kernel, target(cut), stop_after=at)
-    move(after, target(new))
-    before, wanted = verdicts(kernel), verdicts(after)
-
-    def judge(step) -> None:
-        for flow, allowed in verdicts(kernel).items():
-            if before[flow] == wanted[flow]:
-                assert allowed == wanted[flow], f"{flow} is {'open' if allowed else 'shut'} during {step.name}"
-
-    move(kernel, target(new), judge)
-    assert verdicts(kernel) == wanted
-    assert not difference(kernel.read(), target(new), family=IPV4, variant=VARIANT)
+    assert_exact(kernel, target(new))
 
 
 def test_a_set_of_wrong_type_that_no_rule_refers_to_is_replaced() -> None:
