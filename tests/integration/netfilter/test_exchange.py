@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,43 @@ def test_a_lock_that_is_held_too_long_is_a_clear_error(plain: Node) -> None:
     assert not caught.value.result.changed
     assert plain.everything() == before
     assert plain.leftovers() == []
+
+
+def test_what_is_remembered_stays_while_another_job_is_at_work(plain: Node) -> None:
+    """It may be about to write a record of its own: ours must not be written over it."""
+    settle(plain, NEW)
+    record = plain.path("/run/npm-netpol/applied")
+    before = record.read_text()
+    holder = hold_lock(plain)
+    try:
+        assert converge(plain, replace(NEW, version=NEW.version + 1)).in_sync
+        assert record.read_text() == before
+    finally:
+        holder.communicate("")
+    assert converge(plain, replace(NEW, version=NEW.version + 1)).in_sync
+    assert f"version={NEW.version + 1}\n" in record.read_text()
+
+
+NEWER_RECORD_AT_THE_SECOND_READING = """
+"$real" "$@"
+case "$*" in *last_*)
+    echo >>/run/readings
+    if [ "$(wc -l </run/readings)" = 2 ]; then
+        printf 'cluster=%s\\nversion=999\\n' cluster-1 >/run/npm-netpol/applied
+    fi
+esac
+"""
+
+
+def test_a_newer_record_that_appears_while_ours_is_read_is_not_overwritten(plain: Node) -> None:
+    """What is judged and what apply makes sure of are one reading."""
+    settle(plain, OLD)
+    with (
+        plain.wrapped("sed", NEWER_RECORD_AT_THE_SECOND_READING),
+        pytest.raises(NotConvergedError, match="newer snapshot"),
+    ):
+        converge(plain, NEW)
+    assert "version=999" in plain.path("/run/npm-netpol/applied").read_text()
 
 
 def test_a_lock_is_waited_for(plain: Node) -> None:
