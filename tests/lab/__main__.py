@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lab", description="A Kubernetes cluster in network namespaces.")
+    parser = argparse.ArgumentParser(prog="./dev lab", description="A Kubernetes cluster in network namespaces.")
     parser.add_argument("--id", default="dev", help="which lab; several can be up beside each other (default: dev)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
