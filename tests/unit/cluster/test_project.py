@@ -125,7 +125,7 @@ def test_a_pod_that_policies_cannot_be_matched_with_is_marked(part: dict[str, An
     assert pod.unreadable
     assert pod.ips == ("10.0.0.7",)
     assert only(problems).field == field
-    assert "stays isolated" in only(problems).effect
+    assert "nobody's peer" in only(problems).effect
 
 
 @pytest.mark.parametrize(
