@@ -1,99 +1,155 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Cases as data: reading ``cases/*.yaml`` (``docs/conformance.md`` describes the format)."""
+"""Cases as data: reading ``suites/*/*.yaml`` (``docs/conformance.md`` describes the format)."""
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lab.spec import Container, Family, LabSpec, Namespace, Node, Pod, Port, Service, ServicePort, Variant
+from lab.spec import LabSpec, Namespace, Pod
 
-DIRECTORY = Path(__file__).parent / "cases"
-CLUSTER = DIRECTORY / "cluster.yaml"
-FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
-# What every pod answers on, named or not.
-ANSWERED = (Port(80), Port(81), Port(82), Port(80, "UDP"), Port(81, "UDP"), Port(80, "SCTP"), Port(81, "SCTP"))
+from . import suite as suites
+from .flow import Flow, FlowError, Matrix, read
+from .suite import Suite, SuiteError
 
-_PROBE = re.compile(r"(?P<sources>.+?) -> (?P<targets>.+?) at (?P<services>.+?)(?: over (?P<family>ipv[46]))?")
-_SERVICE = re.compile(r"(?P<port>\d+)/(?P<protocol>TCP|UDP|SCTP)(?: (?P<name>\S+))?")
-_SERVICE_PORT = re.compile(r"(?P<port>\d+) to (?P<target>\d+)/(?P<protocol>TCP|UDP|SCTP)")
-_FIELDS = {"name", "rules", "policies", "labels", "invalid", "allowed", "denied"}
+Labels = Mapping[str, str]
+_OF_STEPS = {"does", "policies", "labels", "pods", "namespaces", "allowed", "denied", "rest"}
+_OF_CASES = _OF_STEPS - {"does"} | {"name", "rules", "invalid", "then"}
+_VERDICTS = {"allowed": True, "denied": False}
 
 
-class CaseError(ValueError):
-    """A case that is not written as it should be; the message names file and case."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The cluster and its policies after a change, and whether each flow passes then. ``does``: the change in words."""
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Flow:
-    """A connection that a case tells about. ``target`` may be a Service: ``service NAMESPACE/NAME``.
-
-    ``protocol`` ICMP has port 0: an echo request.
-    """
-
-    source: str
-    target: str
-    port: int
-    protocol: str
-    family: Family
-
-    def __str__(self) -> str:
-        at = f"{self.port}/{self.protocol}" if self.port else self.protocol
-        return f"{self.source} -> {self.target} at {at} over {self.family}"
+    does: str
+    spec: LabSpec
+    policies: tuple[Mapping[str, Any], ...]
+    expected: Mapping[Flow, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``labels``: of a pod (``x/a``) or a namespace (``x``), instead of those in the cluster. ``invalid``: has what
-    the API server refuses. ``expected``: whether each flow passes."""
+    """``rules``: the numbers of those that it shows. ``invalid``: has what the API server refuses."""
 
+    suite: str
     file: str
     name: str
     rules: tuple[int, ...]
-    policies: tuple[Mapping[str, Any], ...]
-    labels: Mapping[str, Mapping[str, str]]
     invalid: bool
-    expected: Mapping[Flow, bool]
+    steps: tuple[Step, ...]
 
     @property
     def id(self) -> str:
-        return f"{self.file}: {self.name}"
+        return f"{self.suite}/{self.file}: {self.name}"
 
 
 @cache
 def all_cases() -> tuple[Case, ...]:
-    """Every case, by file and in the file's order. Raises :class:`CaseError`."""
-    files = sorted(each for each in DIRECTORY.glob("*.yaml") if each != CLUSTER)
-    return tuple(_case(file.stem, item) for file in files for item in yaml.safe_load(file.read_text()))
+    """Every case, by suite and file and in the file's order. Raises :class:`SuiteError`."""
+    return tuple(case for suite in suites.all_suites() for case in _cases_of(suite))
 
 
-def _case(file: str, item: Mapping[str, Any]) -> Case:
-    if unknown := item.keys() - _FIELDS:
-        raise CaseError(f"{file}: {item.get('name')}: unknown fields {sorted(unknown)}")
-    expected: dict[Flow, bool] = {}
-    for verdict in (True, False):
-        for text in item.get("allowed" if verdict else "denied") or ():
-            for flow in _flows(f"{file}: {item['name']}", text):
-                if expected.setdefault(flow, verdict) != verdict:
-                    raise CaseError(f"{file}: {item['name']}: {flow} is both allowed and denied")
-    if set(expected.values()) != {True, False}:
-        raise CaseError(f"{file}: {item['name']}: says nothing unless something is allowed and something denied")
-    return Case(
-        file=file,
+def _cases_of(suite: Suite) -> tuple[Case, ...]:
+    return tuple(_case(suite, file, item) for file in suite.files for item in yaml.safe_load(file.read_text()))
+
+
+def _case(suite: Suite, file: Path, item: Mapping[str, Any]) -> Case:
+    where = f"{suite.name}/{file.stem}: {item.get('name')}"
+    _check_fields(where, item, _OF_CASES)
+    state = _State(suite, where)
+    first = {key: value for key, value in item.items() if key in _OF_STEPS}
+    case = Case(
+        suite=suite.name,
+        file=file.stem,
         name=item["name"],
         rules=tuple(item["rules"]),
-        policies=tuple(policy(key, spec) for key, spec in item["policies"].items()),
-        labels=item.get("labels") or {},
         invalid=item.get("invalid", False),
-        expected=expected,
+        steps=tuple(state.step(change) for change in (first, *item.get("then", ()))),
     )
+    if {verdict for step in case.steps for verdict in step.expected.values()} != {True, False}:
+        raise SuiteError(f"{where}: says nothing unless something is allowed and something denied")
+    return case
+
+
+def _check_fields(where: str, item: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := item.keys() - known:
+        raise SuiteError(f"{where}: unknown fields {sorted(unknown)}")
+
+
+class _State:
+    """What the steps so far have made of a suite's cluster. What a step names takes the place of what was there under
+    that name; null takes it away."""
+
+    def __init__(self, suite: Suite, where: str) -> None:
+        self._suite = suite
+        self._where = where
+        self._policies: dict[str, Any] = {}
+        self._labels: dict[str, Labels] = {}
+        self._pods = {pod.key: pod for pod in suite.spec.pods}
+        self._namespaces = {each.name: each for each in suite.spec.namespaces}
+
+    def step(self, change: Mapping[str, Any]) -> Step:
+        _check_fields(self._where, change, _OF_STEPS)
+        made = {
+            key: item and suites.pod(self._suite.name, key, item, self._suite.listen)
+            for key, item in (change.get("pods") or {}).items()
+        }
+        named = {
+            key: None if item is None else Namespace(key, item)
+            for key, item in (change.get("namespaces") or {}).items()
+        }
+        self._put(self._pods, made)
+        self._put(self._namespaces, named)
+        self._put(self._policies, change.get("policies") or {})
+        self._put(self._labels, change.get("labels") or {})
+        if strange := self._labels.keys() - self._pods.keys() - self._namespaces.keys():
+            raise SuiteError(f"{self._where}: labels of {sorted(strange)}, which are not there")
+        pods, namespaces = tuple(self._labelled_pods()), tuple(self._labelled_namespaces())
+        matrix = Matrix.of(self._suite.matrix, (pod.key for pod in pods if pod.has_network))
+        return Step(
+            does=change.get("does", ""),
+            spec=replace(self._suite.spec, pods=pods, namespaces=namespaces),
+            policies=tuple(policy(key, item) for key, item in self._policies.items()),
+            expected=self._expected(change, matrix),
+        )
+
+    def _put(self, known: dict[str, Any], changes: Mapping[str, Any]) -> None:
+        for key, item in changes.items():
+            if item is None and key not in known:
+                raise SuiteError(f"{self._where}: {key} is not there to take away")
+            if item is None:
+                del known[key]
+            else:
+                known[key] = item
+
+    def _labelled_pods(self) -> Iterator[Pod]:
+        for key, pod in self._pods.items():
+            yield replace(pod, labels=self._labels.get(key, pod.labels))
+
+    def _labelled_namespaces(self) -> Iterator[Namespace]:
+        for name, namespace in self._namespaces.items():
+            yield replace(namespace, labels=self._labels.get(name, namespace.labels))
+
+    def _expected(self, change: Mapping[str, Any], matrix: Matrix) -> Mapping[Flow, bool]:
+        expected: dict[Flow, bool] = {}
+        try:
+            for word, verdict in _VERDICTS.items():
+                for line in change.get(word) or ():
+                    for flow in read(line, matrix):
+                        if expected.setdefault(flow, verdict) != verdict:
+                            raise SuiteError(f"{self._where}: {flow} is both allowed and denied")
+            if rest := change.get("rest"):
+                for flow in matrix.flows():
+                    expected.setdefault(flow, _VERDICTS[rest])
+        except FlowError as error:
+            raise SuiteError(f"{self._where}: {error}") from error
+        return expected
 
 
 def policy(key: str, spec: Any) -> dict[str, Any]:
@@ -101,67 +157,3 @@ def policy(key: str, spec: Any) -> dict[str, Any]:
     namespace, _slash, name = key.partition("/")
     metadata = {"namespace": namespace, "name": name}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
-
-
-def _flows(where: str, text: str) -> Iterator[Flow]:
-    """``x/a x/b -> y/a at 80/TCP 81/UDP over ipv4``: every source to every target at every port."""
-    found = _PROBE.fullmatch(text)
-    if not found:
-        raise CaseError(f"{where}: {text!r} is not SOURCES -> TARGETS at PORTS")
-    targets = re.findall(r"service \S+|\S+", found["targets"])
-    families: tuple[Any, ...] = (found["family"],) if found["family"] else FAMILIES
-    for source, target, service, family in itertools.product(
-        found["sources"].split(), targets, found["services"].split(), families
-    ):
-        number, _slash, protocol = "0/ICMP".partition("/") if service == "ICMP" else service.partition("/")
-        if protocol not in ("TCP", "UDP", "SCTP", "ICMP"):
-            raise CaseError(f"{where}: {text!r}: {service} is no port")
-        yield Flow(source, target, int(number), protocol, family)
-
-
-# The cluster
-
-
-@cache
-def cluster(variant: Variant = "nft") -> LabSpec:
-    """The cluster of ``cases/cluster.yaml``."""
-    data = yaml.safe_load(CLUSTER.read_text())
-    return LabSpec(
-        nodes=tuple(Node(name) for name in data["nodes"]),
-        namespaces=tuple(Namespace(name, labels) for name, labels in data["namespaces"].items()),
-        pods=tuple(_pod(key, item) for key, item in data["pods"].items()),
-        services=tuple(_service(key, item) for key, item in data["services"].items()),
-        families=FAMILIES,
-        variant=variant,
-    )
-
-
-def _pod(key: str, item: dict[str, Any]) -> Pod:
-    namespace, _slash, name = key.partition("/")
-    containers = [_container(number, each, sidecar=False) for number, each in enumerate(item.pop("containers", [[]]))]
-    containers += [_container(number, each, sidecar=True) for number, each in enumerate(item.pop("sidecars", []))]
-    ips = tuple(item.pop("ips", ()))
-    return Pod(namespace, name, containers=tuple(containers), listen=ANSWERED, ips=ips, **item)
-
-
-def _container(number: int, ports: list[str], *, sidecar: bool) -> Container:
-    found = [_matched(_SERVICE, each) for each in ports]
-    spelled = tuple(Port(int(each["port"]), _protocol(each["protocol"]), each["name"] or "") for each in found)
-    return Container(f"{'sidecar' if sidecar else 'app'}-{number}", spelled, sidecar)
-
-
-def _service(key: str, item: dict[str, Any]) -> Service:
-    namespace, _slash, name = key.partition("/")
-    found = [_matched(_SERVICE_PORT, each) for each in item["ports"]]
-    ports = tuple(ServicePort(int(each["port"]), int(each["target"]), _protocol(each["protocol"])) for each in found)
-    return Service(namespace, name, item["selector"], ports)
-
-
-def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
-    if not (found := pattern.fullmatch(text)):
-        raise CaseError(f"{CLUSTER.name}: {text!r} is not understood")
-    return found
-
-
-def _protocol(text: str) -> Any:
-    return text

@@ -3,7 +3,7 @@
 """Random clusters and policies with every feature, also what the API server only just refuses; one seed, one cluster.
 
 Few labels, ports and addresses, so that they often meet. Policies speak of the labels and addresses of
-``cases/cluster.yaml``, so that they also fit a lab of that cluster.
+the suite ``rules``, so that they also fit a lab of that cluster.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ SERVICES = (
 
 _LABELS = {"pod": ("a", "b", "c"), "role": ("web", "")}
 _NAMESPACE_LABELS = {"ns": ("x", "y", "z"), "tier": ("front", ""), NAME_LABEL: NAMESPACES}
+_HAVING = 0.7
 _PORT_NAMES = ("web", "main", "unknown")
 _NUMBERS = (79, 80, 81, 82, 65535)
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
@@ -75,7 +76,7 @@ def snapshot(seed: int) -> Snapshot:
     random = Random(seed)  # noqa: S311 (a test's dice)
     return make(
         Cluster(),
-        namespaces=[Namespace(name, _some_labels(random, _NAMESPACE_LABELS)) for name in NAMESPACES],
+        namespaces=[Namespace(name, namespace_labels(random)) for name in NAMESPACES],
         nodes=[Node(name, {}, addresses) for name, addresses in NODES.items()],
         pods=[_pod(random, number) for number in range(random.randint(4, 14))],
         network_policies=policies(random),
@@ -99,6 +100,17 @@ def flows(of: Snapshot, random: Random, count: int) -> Iterable[tuple[str, str, 
         yield *random.sample((one, other), 2), *random.choice(SERVICES)  # type: ignore[misc]
 
 
+# Labels
+
+
+def pod_labels(random: Random) -> dict[str, str]:
+    return {key: random.choice(values) for key, values in _LABELS.items() if random.random() < _HAVING}
+
+
+def namespace_labels(random: Random) -> dict[str, str]:
+    return {key: random.choice(values) for key, values in _NAMESPACE_LABELS.items() if random.random() < _HAVING}
+
+
 # Pods
 
 
@@ -109,7 +121,7 @@ def _pod(random: Random, number: int) -> Pod:
     return Pod(
         namespace=_namespace(random),
         name=f"pod-{number}",
-        labels=_some_labels(random, _LABELS),
+        labels=pod_labels(random),
         node=node,
         ips=random.choices((addresses, addresses[:1], addresses[1:], ()), (12, 2, 2, 1))[0],
         phase=random.choices(("Running", "Pending", "Succeeded", "Failed", "Unknown"), (20, 2, 1, 1, 1))[0],
@@ -129,10 +141,6 @@ def _named_port(random: Random) -> NamedPort:
 def _namespace(random: Random) -> str:
     """Mostly the first: policies and pods have to meet."""
     return random.choices(NAMESPACES, (5, 2, 1))[0]
-
-
-def _some_labels(random: Random, known: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    return {key: random.choice(values) for key, values in known.items() if random.random() < 0.7}
 
 
 # Policies

@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Cases on real packets: the whole product on a lab, each case entered from the state that the one before left."""
+"""Steps of cases on real packets: the whole product on a lab, each entered from the state that the one before left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product as every
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from lab.cluster import Cluster
 from lab.lab import Lab
 from lab.probe import Answer, Probe
 from lab.product import Product
 
-from .case import FAMILIES, Case, Flow
-from .offline import address, cluster_of
+from .case import Step
+from .flow import Flow
+from .offline import address, of_family
+from .suite import narrowed
 
-# Of ICMP the lab asks for an echo; a port that nobody answers on refuses, which says that the packet came through.
+# A port that nobody answers on refuses, which says that the packet came through.
 _CAME_THROUGH = "refused"
 _DROPPED = "timeout"
 _QUICK = 0.2
-# Of a matrix.
-_SERVICES = (("TCP", 80), ("TCP", 81), ("UDP", 80), ("SCTP", 80), ("ICMP", 0))
-_MATRIX_NAMESPACES = ("x", "y", "z")
 
 
 class RejectedError(AssertionError):
@@ -36,38 +35,40 @@ class Seen:
     answers: Mapping[Flow, str]
 
 
-class Cases:
-    """Runs cases on one lab of the cases' cluster, one after the other."""
+class OnKernel:
+    """Takes one lab of a suite's cluster from step to step. ``converge`` puts in force what its API says; without one
+    the product's steps run in this process."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, converge: Callable[[], object] | None = None) -> None:
         self._lab = lab
-        self._product = Product(lab)
-        self._pods = {key: pod.labels for key, pod in lab.cluster.pods.items()}
-        self._namespaces = {name: namespace.labels for name, namespace in lab.cluster.namespaces.items()}
+        self._converge = converge or Product(lab).converge
         self._validates = True
 
-    def enforce(self, case: Case) -> None:
-        """Make the API's objects the case's, then converge. What the case before had goes in the same step."""
-        self._label(case)
-        if self._validates == case.invalid:
-            self._lab.api.settings(validate=not case.invalid)
-            self._validates = not case.invalid
-        wanted = {_key(policy) for policy in case.policies}
+    def enforce(self, step: Step, *, invalid: bool = False) -> None:
+        """Make the API's objects the step's, then converge. What was there before goes in the same step.
+
+        ``invalid``: let the API take what it would refuse.
+        """
+        self._become(Cluster.of(narrowed(step.spec, self._lab.cluster.variant, self._lab.cluster.families)))
+        if self._validates == invalid:
+            self._lab.api.settings(validate=not invalid)
+            self._validates = not invalid
+        wanted = {_key(policy) for policy in step.policies}
         head = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
         for old in self._lab.api.list("networkpolicies"):
             if _key(old) not in wanted:
                 self._lab.delete({**old, **head})
-        for policy in case.policies:
+        for policy in step.policies:
             self._lab.apply(policy)
-        self._product.converge()
+        self._converge()
 
-    def _label(self, case: Case) -> None:
-        for key, labels in self._pods.items():
-            if self._lab.cluster.pods[key].labels != (wanted := case.labels.get(key, labels)):
-                self._lab.relabel_pod(key, wanted)
-        for name, labels in self._namespaces.items():
-            if self._lab.cluster.namespaces[name].labels != (wanted := case.labels.get(name, labels)):
-                self._lab.relabel_namespace(name, wanted)
+    def _become(self, wanted: Cluster) -> None:
+        """A pod that only gets other labels stays: what is new, moves or goes is made anew."""
+        for key, pod in wanted.pods.items():
+            now = self._lab.cluster.pods.get(key)
+            if now is not None and now.labels != pod.labels and replace(now, labels=pod.labels) == pod:
+                self._lab.relabel_pod(key, pod.labels)
+        self._lab.become(wanted)
 
     def ask(self, expected: Mapping[Flow, bool]) -> Seen:
         """Send all flows at once. Raises :class:`RejectedError` where a denial is no silence.
@@ -93,20 +94,8 @@ class Cases:
     def _probe(self, flow: Flow) -> Probe:
         if flow.target.startswith("service "):
             ips = self._lab.service_ips(flow.target.removeprefix("service "))
-            return Probe(flow.source, ips[FAMILIES.index(flow.family)], flow.port, flow.protocol)
-        return Probe(flow.source, address(self._lab.cluster, flow.target, flow), flow.port, flow.protocol)
-
-
-def matrix(case: Case) -> list[Flow]:
-    """Every pod of the three equal namespaces to every other and to outside, and outside and the nodes to every pod."""
-    at = cluster_of(case)
-    pods = [key for key, pod in at.pods.items() if pod.namespace in _MATRIX_NAMESPACES and pod.has_network]
-    pairs = [*every([*pods, "ext", *at.nodes], pods), *every(pods, ["ext"])]
-    return [
-        Flow(source, target, port, protocol, family)
-        for (source, target), (protocol, port), family in every(pairs, _SERVICES, FAMILIES)
-        if source != target
-    ]
+            return Probe(flow.source, of_family(ips, flow.family), flow.port, flow.protocol)
+        return Probe(flow.source, address(self._lab.cluster, flow.target, flow.family), flow.port, flow.protocol)
 
 
 def _passed(answer: Answer) -> bool:

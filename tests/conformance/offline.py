@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Judging without a kernel: a case by the oracle, and a case or any snapshot by the product and the packet walk."""
+"""Judging without a kernel: a step by the oracle, and a step or any snapshot by the product and the packet walk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cache
 
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
@@ -14,10 +13,12 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import render
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 from lab import objects
-from lab.cluster import OUTSIDE, Cluster
+from lab.cluster import OUTSIDE, Cluster, family_of
+from lab.spec import Family
 
 from . import oracle
-from .case import Case, Flow, cluster
+from .case import Step
+from .flow import Flow
 from .walk import Filter, Packet, hops
 
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
@@ -58,31 +59,28 @@ class Enforced:
         return self._ends[address]
 
 
-# Cases
+# Steps of cases
 
 
-def cluster_of(case: Case) -> Cluster:
-    """The cases' cluster with the case's labels."""
-    spec = cluster()
-    pods = tuple(replace(pod, labels=case.labels.get(pod.key, pod.labels)) for pod in spec.pods)
-    namespaces = tuple(replace(each, labels=case.labels.get(each.name, each.labels)) for each in spec.namespaces)
-    return Cluster.of(replace(spec, pods=pods, namespaces=namespaces))
-
-
-def snapshot_of(case: Case) -> Snapshot:
+def snapshot_of(step: Step) -> Snapshot:
     gathering = Gathering()
-    for raw in (*objects.all_objects(cluster_of(case)), *case.policies):
+    for raw in (*objects.all_objects(Cluster.of(step.spec)), *step.policies):
         gathering.add(raw["kind"], raw)
     return gathering.snapshot({})
 
 
-def by_oracle(case: Case, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
-    snapshot, at = snapshot_of(case), cluster_of(case)
-    return {flow: oracle.between(snapshot, *_addresses(at, flow)).allowed for flow in flows}
+def by_oracle(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
+    return {flow: verdict.allowed for flow, verdict in verdicts(step, flows).items()}
 
 
-def by_walk(case: Case, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
-    enforced, at = Enforced(snapshot_of(case)), cluster_of(case)
+def verdicts(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, oracle.Verdict]:
+    """What the oracle says, with the rules by which it says so."""
+    snapshot, at = snapshot_of(step), Cluster.of(step.spec)
+    return {flow: oracle.between(snapshot, *_addresses(at, flow)) for flow in flows}
+
+
+def by_walk(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
+    enforced, at = Enforced(snapshot_of(step)), Cluster.of(step.spec)
     return {flow: enforced.passes(*_addresses(at, flow)) for flow in flows}
 
 
@@ -94,12 +92,15 @@ def _addresses(at: Cluster, flow: Flow) -> tuple[str, str, str, int]:
         [backend] = at.selected(service)
         target = backend.key
         port = next(int(each.target or each.port) for each in service.ports if each.port == flow.port)
-    return address(at, flow.source, flow), address(at, target, flow), flow.protocol, port
+    return address(at, flow.source, flow.family), address(at, target, flow.family), flow.protocol, port
 
 
-def address(at: Cluster, place: str, flow: Flow) -> str:
-    """Where a flow's place is, in the flow's family."""
+def address(at: Cluster, place: str, family: Family) -> str:
+    """Where a pod, a node or ``ext`` is in one family."""
     if place == "ext":
-        return OUTSIDE[flow.family]
-    ips = at.node_ips(place) if place in at.nodes else at.pods[place].ips
-    return ips[at.families.index(flow.family)]
+        return OUTSIDE[family]
+    return of_family(at.node_ips(place) if place in at.nodes else at.pods[place].ips, family)
+
+
+def of_family(ips: Iterable[str], family: Family) -> str:
+    return next(ip for ip in ips if family_of(ip) == family)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from conformance import offline
 from conformance.case import Case, all_cases
@@ -17,14 +19,16 @@ every_case = pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.
 
 @every_case
 def test_the_oracle_says_what_the_case_expects(case: Case) -> None:
-    difference = differences(case.expected, offline.by_oracle(case, case.expected))
-    assert not difference, difference
+    for step in case.steps:
+        difference = differences(step.expected, offline.by_oracle(step, step.expected))
+        assert not difference, f"{step.does}\n{difference}"
 
 
 @every_case
 def test_packets_through_the_rendered_files_do_what_the_case_expects(case: Case) -> None:
-    difference = differences(case.expected, offline.by_walk(case, case.expected))
-    assert not difference, difference
+    for step in case.steps:
+        difference = differences(step.expected, offline.by_walk(step, step.expected))
+        assert not difference, f"{step.does}\n{difference}"
 
 
 def test_every_rule_of_networkpolicy_has_a_case() -> None:
@@ -33,5 +37,5 @@ def test_every_rule_of_networkpolicy_has_a_case() -> None:
 
 
 def test_no_two_cases_have_one_name() -> None:
-    names = [case.name for case in all_cases()]
-    assert len(names) == len(set(names))
+    names = Counter((case.suite, case.name) for case in all_cases())
+    assert not [name for name, count in names.items() if count > 1]

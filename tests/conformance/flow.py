@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Connections as a case tells of them: ``x/a x/b -> y/a at 80/TCP 81/UDP over ipv4``, every source to every target at
+every port."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from lab.spec import Family
+
+FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+PROTOCOLS = ("TCP", "UDP", "SCTP", "ICMP")
+
+_LINE = re.compile(r"(?P<sources>.+?) -> (?P<targets>.+?) at (?P<ports>.+?)(?: over (?P<family>ipv[46]))?")
+_TARGET = re.compile(r"service \S+|\S+")
+
+
+class FlowError(ValueError):
+    """A line that tells of no connection."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Flow:
+    """A connection that a case tells about. ``target`` may be a Service: ``service NAMESPACE/NAME``.
+
+    ``protocol`` ICMP has port 0: an echo request.
+    """
+
+    source: str
+    target: str
+    port: int
+    protocol: str
+    family: Family
+
+    @property
+    def at(self) -> str:
+        return f"{self.port}/{self.protocol}" if self.port else self.protocol
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.target} at {self.at} over {self.family}"
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All connections that a step may tell of with ``*`` and ``rest``: each source to each target at each port."""
+
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: dict[str, list[str]], pods: Iterable[str]) -> Matrix:
+        """``data`` names places or patterns of pods (``x/*``); ``pods`` are those that can send and answer."""
+        known = list(pods)
+        return cls(tuple(_places(data["sources"], known)), tuple(_places(data["targets"], known)), tuple(data["ports"]))
+
+    def flows(self) -> Iterator[Flow]:
+        return _between_two(_every(self.sources, self.targets, self.ports, FAMILIES))
+
+
+def read(line: str, matrix: Matrix) -> Iterator[Flow]:
+    """The connections of a line. Raises :class:`FlowError`."""
+    found = _LINE.fullmatch(line)
+    if not found:
+        raise FlowError(f"{line!r} is not SOURCES -> TARGETS at PORTS")
+    sources = list(_places(found["sources"].split(), matrix.sources))
+    targets = list(_places(_TARGET.findall(found["targets"]), matrix.targets))
+    ports = matrix.ports if found["ports"] == "*" else found["ports"].split()
+    families = [each for each in FAMILIES if found["family"] in (None, each)]
+    if not (sources and targets and ports):
+        raise FlowError(f"{line!r} means no connection at all")
+    flows = _every(sources, targets, ports, families)
+    yield from _between_two(flows) if "*" in f"{found['sources']}{found['targets']}" else flows
+
+
+def _every(
+    sources: Iterable[str], targets: Iterable[str], ports: Iterable[str], families: Iterable[Family]
+) -> Iterator[Flow]:
+    for source, target, at, family in itertools.product(sources, targets, ports, families):
+        number, _slash, protocol = at.rpartition("/")
+        if protocol not in PROTOCOLS or number.isdigit() == (protocol == "ICMP"):
+            raise FlowError(f"{at} is no port")
+        yield Flow(source, target, int(number or 0), protocol, family)
+
+
+def _between_two(flows: Iterable[Flow]) -> Iterator[Flow]:
+    """Without those of a pod to itself, which a pattern does not mean: such packets never leave it (rule 32)."""
+    return (flow for flow in flows if flow.source != flow.target)
+
+
+def _places(patterns: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    for pattern in patterns:
+        if "*" in pattern:
+            yield from (each for each in known if fnmatchcase(each, pattern))
+        else:
+            yield pattern

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Running cases against a backend: the oracle, the packet walk, or the kernel with either iptables variant.
+
+Several processes share the cases, each with a lab of its own: most of a run is waiting for packets that don't come.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+from lab.lab import Lab, unused_id
+from lab.spec import Family
+
+from . import offline, suite
+from .case import Case, Step
+from .flow import FAMILIES, Flow
+from .kernel import OnKernel, Seen
+from .table import differences, truth
+
+Backend = Literal["oracle", "walk", "nft", "legacy"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+ON_KERNEL: tuple[Backend, ...] = ("nft", "legacy")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What cases are held against."""
+
+    backend: Backend
+    families: tuple[Family, ...] = FAMILIES
+
+    def __str__(self) -> str:
+        return self.backend if self.families == FAMILIES else f"{self.backend} {' '.join(self.families)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one case went: how many flows were asked, and what is wrong, with its tables (empty: it passed)."""
+
+    case: str
+    target: Target
+    flows: int
+    failure: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return not self.failure
+
+
+def run(cases: Sequence[Case], target: Target, jobs: int = 1) -> Iterator[Outcome]:
+    """The outcome of each case, as they come. Raises RuntimeError when a process ends before its cases do."""
+    by_suite: dict[str, list[Case]] = {}
+    for case in cases:
+        by_suite.setdefault(case.suite, []).append(case)
+    for name, some in by_suite.items():
+        if jobs == 1:
+            yield from _run(name, some, target)
+        else:
+            yield from _share(name, [some[number::jobs] for number in range(min(jobs, len(some)))], target)
+
+
+def _share(name: str, parts: Sequence[list[Case]], target: Target) -> Iterator[Outcome]:
+    context = multiprocessing.get_context("fork")
+    outcomes: Any = context.Queue()
+    workers = [context.Process(target=_work, args=(name, part, target, outcomes), daemon=True) for part in parts]
+    for worker in workers:
+        worker.start()
+    try:
+        for _each in range(sum(map(len, parts))):
+            outcome = outcomes.get()
+            if isinstance(outcome, str):
+                raise RuntimeError(outcome)
+            yield outcome
+    finally:
+        for worker in workers:
+            # One that has told of all its cases still has a lab to take down.
+            worker.join(timeout=60)
+            worker.terminate()
+
+
+def _work(name: str, cases: list[Case], target: Target, outcomes: Any) -> None:
+    try:
+        for outcome in _run(name, cases, target):
+            outcomes.put(outcome)
+    except Exception:
+        outcomes.put(f"a process of suite {name} on {target} ended:\n{traceback.format_exc()}")
+
+
+def _run(name: str, cases: Iterable[Case], target: Target) -> Iterator[Outcome]:
+    """Of one suite, in one process."""
+    with ExitStack() as stack:
+        judge = _judge(name, target, stack)
+        for case in cases:
+            start = time.monotonic()
+            asked = [_of_families(step.expected, target.families) for step in case.steps]
+            failures = (_failure(case, number, judge, flows) for number, flows in enumerate(asked))
+            failure = "\n\n".join(filter(None, failures))
+            yield Outcome(case.id, target, sum(map(len, asked)), failure, round(time.monotonic() - start, 3))
+
+
+def _of_families(expected: Mapping[Flow, bool], families: Sequence[Family]) -> Mapping[Flow, bool]:
+    return {flow: verdict for flow, verdict in expected.items() if flow.family in families}
+
+
+def _failure(case: Case, number: int, judge: Any, expected: Mapping[Flow, bool]) -> str:
+    step = case.steps[number]
+    seen = judge(case, step, expected)
+    wrong = differences(expected, seen.passes, seen.answers)
+    if not wrong:
+        return ""
+    does = f" ({step.does})" if step.does else ""
+    return f"step {number + 1}{does}\n{truth(expected, seen.passes)}\n\n{wrong}"
+
+
+def _judge(name: str, target: Target, stack: ExitStack) -> Any:
+    match target.backend:
+        case "oracle":
+            return lambda _case, step, expected: Seen(offline.by_oracle(step, expected), {})
+        case "walk":
+            return lambda _case, step, expected: Seen(offline.by_walk(step, expected), {})
+        case variant:
+            spec = suite.narrowed(suite.named(name).spec, variant, target.families)
+            kernel = OnKernel(stack.enter_context(Lab.up(unused_id(), spec)))
+            return partial(_by_kernel, kernel)
+
+
+def _by_kernel(kernel: OnKernel, case: Case, step: Step, expected: Mapping[Flow, bool]) -> Seen:
+    kernel.enforce(step, invalid=case.invalid)
+    return kernel.ask(expected)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The conformance suites, and random policies, on packets through the whole product: API, snapshot, compile, render,
+converge. Both iptables variants, IPv4 and IPv6 together and alone, TCP, UDP, SCTP and ICMP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from conformance import suite
+from conformance.case import Case, all_cases
+from conformance.random_cases import random_case
+from conformance.run import Target, run
+
+pytestmark = pytest.mark.root
+
+# Most of the time goes into waiting for packets that don't come.
+_JOBS = 3
+# One in so many cases where time counts. The variants take the same rules: a part will do for the second one.
+_PART = {
+    ("rules", "nft"): 1,
+    ("rules", "legacy"): 5,
+}
+_OTHERS = {"nft": 12, "legacy": 48}
+_TARGETS = (
+    Target("nft"),
+    Target("legacy"),
+    Target("nft", ("ipv4",)),
+    Target("nft", ("ipv6",)),
+    Target("legacy", ("ipv4",)),
+    Target("legacy", ("ipv6",)),
+)
+_DUAL_STACK = _TARGETS[:2]
+
+
+def _parts() -> Iterator[Any]:
+    for target in _DUAL_STACK:
+        for each in suite.all_suites():
+            part = _PART.get((each.name, target.backend), _OTHERS[target.backend])
+            yield pytest.param(each.name, target, part, id=f"{each.name} on {target}: one in {part}")
+
+
+def _wholes() -> Iterator[Any]:
+    for target in _TARGETS:
+        for each in suite.all_suites():
+            if target in _DUAL_STACK or each.name == "rules":
+                yield pytest.param(each.name, target, 1, marks=pytest.mark.full, id=f"{each.name} on {target}: all")
+
+
+@pytest.mark.parametrize(("name", "target", "part"), [*_parts(), *_wholes()])
+def test_packets_do_what_the_cases_expect(packets: None, name: str, target: Target, part: int) -> None:
+    check([case for case in all_cases() if case.suite == name][::part], target)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [pytest.param(range(4), id="some"), pytest.param(range(4, 100), marks=pytest.mark.full, id="many")],
+)
+@pytest.mark.parametrize("target", _DUAL_STACK, ids=str)
+def test_the_kernel_agrees_with_the_oracle_on_random_policies(packets: None, target: Target, seeds: range) -> None:
+    cases = [random_case(seed) for seed in seeds]
+    check(cases, Target("walk"))
+    check(cases, target)
+
+
+def check(cases: Sequence[Case], target: Target) -> None:
+    outcomes = list(run(cases, target, _JOBS))
+    assert len(outcomes) == len(cases)
+    assert sum(outcome.flows for outcome in outcomes)
+    failures = [f"{outcome.case}\n{outcome.failure}" for outcome in outcomes if not outcome.passed]
+    assert not failures, "\n\n".join(failures)
