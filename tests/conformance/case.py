@@ -56,7 +56,12 @@ def all_cases() -> tuple[Case, ...]:
 
 
 def _cases_of(suite: Suite) -> tuple[Case, ...]:
-    return tuple(_case(suite, file, item) for file in suite.files for item in yaml.safe_load(file.read_text()))
+    return tuple(case for file in suite.files for case in read_file(suite, file))
+
+
+def read_file(suite: Suite, file: Path) -> tuple[Case, ...]:
+    """The cases of one file. Raises :class:`SuiteError`."""
+    return tuple(_case(suite, file, item) for item in yaml.safe_load(file.read_text()))
 
 
 def _case(suite: Suite, file: Path, item: Mapping[str, Any]) -> Case:

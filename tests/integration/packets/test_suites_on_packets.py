@@ -6,13 +6,19 @@ converge. Both iptables variants, IPv4 and IPv6 together and alone, TCP, UDP, SC
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from conformance import suite
 from conformance.case import Case, all_cases
+from conformance.flow import FAMILIES
+from conformance.kernel import OnKernel
 from conformance.random_cases import random_case
 from conformance.run import Target, run
+from conformance.table import differences
+from integration.run.playbooks import ANSIBLE_PLAYBOOK, ROOT
+from lab.lab import Lab, unused_id
 
 pytestmark = pytest.mark.root
 
@@ -23,6 +29,7 @@ _PART = {
     ("rules", "nft"): 1,
     ("rules", "legacy"): 5,
 }
+_PLAYBOOK_PART = 20
 _OTHERS = {"nft": 12, "legacy": 48}
 _TARGETS = (
     Target("nft"),
@@ -71,3 +78,19 @@ def check(cases: Sequence[Case], target: Target) -> None:
     assert sum(outcome.flows for outcome in outcomes)
     failures = [f"{outcome.case}\n{outcome.failure}" for outcome in outcomes if not outcome.passed]
     assert not failures, "\n\n".join(failures)
+
+
+def test_a_run_of_the_playbook_over_ssh_does_the_same(packets: None) -> None:
+    """A sample by ``ansible-playbook``, from a lab that is new to the state of each case in turn."""
+    with Lab.up(unused_id(), suite.narrowed(suite.named("rules").spec, "nft", FAMILIES)) as lab:
+        kernel = OnKernel(lab, partial(_enforce, lab))
+        for case in [case for case in all_cases() if case.suite == "rules"][::_PLAYBOOK_PART]:
+            for step in case.steps:
+                kernel.enforce(step, invalid=case.invalid)
+                difference = differences(step.expected, kernel.ask(step.expected).passes)
+                assert not difference, f"{case.id}\n{difference}"
+
+
+def _enforce(lab: Lab) -> None:
+    done = lab.run_in("ctl", [ANSIBLE_PLAYBOOK, str(ROOT / "playbooks/enforce.yml")])
+    assert done.returncode == 0, done.stdout + done.stderr

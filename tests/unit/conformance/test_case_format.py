@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading cases: lines of connections, patterns and the rest, steps, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conformance import case, suite
+from conformance.case import Case
+from conformance.flow import Flow, FlowError, Matrix, read
+from conformance.suite import SuiteError
+
+MATRIX = Matrix(sources=("x/a", "x/b", "ext"), targets=("x/a", "x/b"), ports=("80/TCP", "ICMP"))
+DENY = {"x/a": {"podSelector": {}}}
+
+
+def flows(line: str) -> set[str]:
+    return {str(flow) for flow in read(line, MATRIX)}
+
+
+def read_case(tmp_path: Path, item: dict[str, Any]) -> Case:
+    """A case of the suite ``rules``."""
+    file = tmp_path / "some.yaml"
+    file.write_text(yaml.safe_dump([{"name": "it", "rules": [1], **item}]))
+    [found] = case.read_file(suite.named("rules"), file)
+    return found
+
+
+# Lines
+
+
+def test_every_source_goes_to_every_target_at_every_port_in_both_families() -> None:
+    assert len(flows("x/a ext -> x/b y/c at 80/TCP 81/UDP")) == 2 * 2 * 2 * 2
+
+
+def test_a_family_may_be_named() -> None:
+    assert flows("x/a -> x/b at ICMP over ipv6") == {"x/a -> x/b at ICMP over ipv6"}
+
+
+def test_a_pattern_stands_for_places_of_the_matrix_but_for_no_pod_to_itself() -> None:
+    assert flows("x/* -> x/* at 80/TCP over ipv4") == {
+        "x/a -> x/b at 80/TCP over ipv4",
+        "x/b -> x/a at 80/TCP over ipv4",
+    }
+
+
+def test_a_star_stands_for_the_ports_of_the_matrix() -> None:
+    assert flows("ext -> x/a at * over ipv4") == {
+        "ext -> x/a at 80/TCP over ipv4",
+        "ext -> x/a at ICMP over ipv4",
+    }
+
+
+def test_a_pod_may_be_asked_about_itself_by_name() -> None:
+    assert flows("x/a -> x/a at 80/TCP over ipv4") == {"x/a -> x/a at 80/TCP over ipv4"}
+
+
+def test_a_service_is_one_target() -> None:
+    [flow] = read("x/a -> service x/front at 8001/TCP over ipv4", MATRIX)
+    assert flow == Flow("x/a", "service x/front", 8001, "TCP", "ipv4")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x/a to x/b at 80/TCP", "x/a -> x/b at 80", "x/a -> x/b at 80/XXX", "x/a -> x/b at 8/ICMP", "q/* -> x/b at ICMP"],
+)
+def test_a_line_that_tells_of_no_connection_is_refused(line: str) -> None:
+    with pytest.raises(FlowError):
+        flows(line)
+
+
+# Steps
+
+
+def test_a_step_keeps_what_it_does_not_name(tmp_path: Path) -> None:
+    found = read_case(
+        tmp_path,
+        {
+            "policies": DENY,
+            "denied": ["x/b -> x/a at 80/TCP"],
+            "then": [
+                {"policies": {"y/a": {}}, "labels": {"x/a": {"pod": "other"}}, "allowed": ["x/b -> z/a at 80/TCP"]},
+                {"policies": {"x/a": None}, "allowed": ["x/b -> x/a at 80/TCP"]},
+            ],
+        },
+    )
+    names = [[policy["metadata"]["namespace"] for policy in step.policies] for step in found.steps]
+    assert names == [["x"], ["x", "y"], ["y"]]
+    labels = [next(pod.labels for pod in step.spec.pods if pod.key == "x/a") for step in found.steps]
+    assert labels == [{"pod": "a"}, {"pod": "other"}, {"pod": "other"}]
+
+
+def test_pods_and_namespaces_come_and_go(tmp_path: Path) -> None:
+    new = {"node": "node-1", "labels": {"pod": "d"}}
+    found = read_case(
+        tmp_path,
+        {
+            "policies": DENY,
+            "pods": {"w/d": new, "x/c": None},
+            "namespaces": {"w": {"ns": "w"}},
+            "denied": ["w/d -> x/a at 80/TCP"],
+            "allowed": ["w/d -> y/a at 80/TCP"],
+        },
+    )
+    [step] = found.steps
+    keys = {pod.key for pod in step.spec.pods}
+    assert "w/d" in keys
+    assert "x/c" not in keys
+    assert {"ns": "w"} in [namespace.labels for namespace in step.spec.namespaces]
+
+
+def test_the_rest_is_all_of_the_matrix_that_is_not_named(tmp_path: Path) -> None:
+    found = read_case(tmp_path, {"policies": DENY, "denied": ["*/* -> x/* at *"], "rest": "allowed"})
+    [step] = found.steps
+    assert not step.expected[Flow("y/a", "x/b", 80, "TCP", "ipv4")]
+    assert step.expected[Flow("x/a", "y/b", 80, "UDP", "ipv6")]
+    assert Flow("x/a", "x/a", 80, "TCP", "ipv4") not in step.expected
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"denied": ["x/b -> x/a at 80/TCP"]}, "says nothing unless"),
+        ({"denied": ["x/b -> x/a at 80/TCP"], "allowed": ["x/b -> x/a at 80/TCP"]}, "both allowed and denied"),
+        ({"denied": ["x/b -> x/a"]}, "is not SOURCES"),
+        ({"deny": []}, "unknown fields"),
+        ({"then": [{"name": "again"}]}, "unknown fields"),
+        ({"policies": {"x/z": None}}, "not there to take away"),
+        ({"labels": {"x/z": {}}}, "which are not there"),
+    ],
+)
+def test_a_case_that_is_not_well_written_is_refused_by_name(tmp_path: Path, item: dict[str, Any], message: str) -> None:
+    with pytest.raises(SuiteError, match=message) as refused:
+        read_case(tmp_path, {"policies": DENY, **item})
+    assert "rules/some: it" in str(refused.value)
