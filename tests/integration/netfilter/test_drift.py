@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -205,19 +206,17 @@ class Drift:
 
 
 DRIFTS = (
-    Drift(
-        delete_a_rule, f"chain {CHAIN} (shop/clients, shop/deny, shop/net-office): 1 rules missing, 0 rules too many"
-    ),
-    Drift(delete_an_ipv6_rule, f"IPv6: chain {CHAIN_6} (shop/clients, shop/deny): 1 rules missing"),
-    Drift(insert_a_rule, "0 rules missing, 1 rules too many"),
-    Drift(append_a_rule_to_the_hook, "chain NPM-FORWARD: 0 rules missing, 1 rules too many"),
+    Drift(delete_a_rule, f"chain {CHAIN} (shop/clients, shop/deny, shop/net-office): 1 rule missing"),
+    Drift(delete_an_ipv6_rule, f"IPv6: chain {CHAIN_6} (shop/clients, shop/deny): 1 rule missing"),
+    Drift(insert_a_rule, "1 rule too many"),
+    Drift(append_a_rule_to_the_hook, "chain NPM-FORWARD: 1 rule too many"),
     Drift(repeat_a_rule, "rules repeated or out of order"),
     Drift(reorder_rules, "rules repeated or out of order"),
-    Drift(edit_a_rule, f"chain {CHAIN} (shop/clients, shop/deny, shop/net-office): 1 rules missing, 1 rules too many"),
-    Drift(edit_the_dispatch, "chain NPM-INGRESS: 1 rules missing, 1 rules too many"),
-    Drift(add_a_member, f"set {CLIENTS} (shop/clients): 0 members missing, 1 members too many"),
-    Drift(remove_a_member, f"set {CLIENTS} (shop/clients): 1 members missing, 0 members too many"),
-    Drift(exchange_an_ipv6_member, f"IPv6: set {CLIENTS_6} (shop/clients): 1 members missing, 1 members too many"),
+    Drift(edit_a_rule, f"chain {CHAIN} (shop/clients, shop/deny, shop/net-office): 1 rule missing, 1 rule too many"),
+    Drift(edit_the_dispatch, "chain NPM-INGRESS: 1 rule missing, 1 rule too many"),
+    Drift(add_a_member, f"set {CLIENTS} (shop/clients): 1 member too many"),
+    Drift(remove_a_member, f"set {CLIENTS} (shop/clients): 1 member missing"),
+    Drift(exchange_an_ipv6_member, f"IPv6: set {CLIENTS_6} (shop/clients): 1 member missing, 1 member too many"),
     Drift(exclude_a_member, f"set {OFFICE} (shop/net-office)"),
     Drift(empty_a_set, f"set {OFFICE} (shop/net-office): 2 members missing"),
     Drift(
@@ -228,7 +227,7 @@ DRIFTS = (
     Drift(delete_our_jump, "IPv4: our jump in FORWARD is missing"),
     Drift(repeat_our_jump, "our jump in FORWARD is 2 times there"),
     Drift(restrict_our_jump, "our jump in FORWARD is edited"),
-    Drift(flush_a_chain, "3 rules missing, 0 rules too many"),
+    Drift(flush_a_chain, "3 rules missing"),
     Drift(flush_the_hook, "chain NPM-FORWARD: 3 rules missing"),
     Drift(remove_a_chain, f"chain {CHAIN} (shop/clients, shop/deny, shop/net-office) is missing"),
     Drift(make_a_chain, "chain NPM-I-EVIL is to go"),
@@ -240,7 +239,7 @@ DRIFTS = (
     Drift(leave_a_set, "set npm-4-forgotten-a is left over"),
     Drift(leave_a_set_of_no_twin, "set npm-6-forgotten is left over"),
     Drift(leave_rules_in_the_other_variant, "still holds 2 chains of ours"),
-    Drift(leave_a_jump_in_the_other_variant, "still holds 1 chains of ours"),
+    Drift(leave_a_jump_in_the_other_variant, "still holds 1 chain of ours"),
 )
 
 
@@ -252,7 +251,7 @@ def test_a_drift_is_found_named_healed_and_then_quiet(enforcing: Node, drift: Dr
     assert drifted != before
     looked = converge(enforcing, wanted(RULES, SETS), check_mode=True)
     assert looked.changed
-    assert enforcing.everything() == drifted, "check mode writes nothing"
+    assert unaged(enforcing.everything()) == unaged(drifted), "check mode writes nothing"
     healed = settle(enforcing, wanted(RULES, SETS))
     assert healed.changed
     assert any(drift.named in line for line in healed.drift), healed.drift
@@ -263,6 +262,11 @@ def test_a_drift_is_found_named_healed_and_then_quiet(enforcing: Node, drift: Dr
         settle(enforcing, wanted(RULES, SETS))
     # Sets may have come back as the other twin.
     assert neutral(enforcing.everything()) == neutral(before)
+
+
+def unaged(state: dict[str, str]) -> dict[str, str]:
+    """Without the seconds that members of a set that forgets have left."""
+    return {place: re.sub(r"(?m)^(add .*) timeout \d+$", r"\1", text) for place, text in state.items()}
 
 
 def neutral(state: dict[str, str]) -> dict[str, list[str]]:

@@ -80,7 +80,7 @@ def test_a_diff_names_members_by_policy_and_is_capped(lab: Lab) -> None:
     lab.add_pod(Pod("shop", "client-3", FIRST, {"app": "client"}))
 
     capped = run(lab, "enforce", "--diff", "--check", "--limit", FIRST, variables={"npm_diff_limit": 12})
-    assert "(shop/to-clients): 1 members missing, 1 members too many" in capped.text
+    assert "(shop/to-clients): 1 member missing, 1 member too many" in capped.text
     assert "    + 172.16.98.0/24" not in capped.text
     assert "more lines" in capped.text
 

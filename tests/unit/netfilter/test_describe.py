@@ -35,10 +35,10 @@ def compare(found_sets: list[str], found_rules: list[str]) -> Difference:
 
 def test_every_difference_is_one_line_that_names_the_policies() -> None:
     assert summary(compare(FOUND_SETS, FOUND_RULES)) == [
-        "IPv4: chain NPM-I-NEW (shop/allow, shop/deny): 1 rules missing, 1 rules too many",
+        "IPv4: chain NPM-I-NEW (shop/allow, shop/deny): 1 rule missing, 1 rule too many",
         "IPv4: chain NPM-I-OLD is to go",
-        "IPv4: chain NPM-INGRESS: 1 rules missing, 2 rules too many",
-        "IPv4: set npm-4-x (shop/allow): 1 members missing, 1 members too many",
+        "IPv4: chain NPM-INGRESS: 1 rule missing, 2 rules too many",
+        "IPv4: set npm-4-x (shop/allow): 1 member missing, 1 member too many",
     ]
 
 
@@ -91,4 +91,4 @@ def test_tampering_with_a_set_is_named() -> None:
     members = ("add npm-4-x-a 10.0.0.1", "add npm-4-x-a 10.0.0.2")
     assert line("create npm-4-x-a hash:net", *members).endswith("is of type hash:net, not hash:ip")
     assert line("create npm-4-x-a hash:ip maxelem 4", *members).endswith("has room for 4 members, not 65536")
-    assert line("create npm-4-x-a hash:ip maxelem 131072", members[0]).endswith("1 members missing, 0 members too many")
+    assert line("create npm-4-x-a hash:ip maxelem 131072", members[0]).endswith("1 member missing")

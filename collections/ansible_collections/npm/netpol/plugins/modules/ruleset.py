@@ -153,7 +153,7 @@ changes:
   returned: always
   type: list
   elements: str
-  sample: ["IPv4: set npm-4-q3xk5n2v7c4m6wjdzr5t (shop/allow-web): 2 members missing, 0 members too many"]
+  sample: ["IPv4: set npm-4-q3xk5n2v7c4m6wjdzr5t (shop/allow-web): 2 members missing"]
 counts:
   description: How much the node holds of ours, both address families together.
   returned: always

@@ -60,7 +60,7 @@ def _headlines(change: Difference) -> Iterator[str]:
 
 def _stale_lines(change: Difference) -> Iterator[str]:
     for variant, table in change.stale.items():
-        yield f"{variant} still holds {len(table.chains)} chains of ours"
+        yield f"{variant} still holds {_counted(len(table.chains), 'chain')} of ours"
 
 
 def _detail_lines(change: Difference) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _chain_headline(chain: ChainChange) -> str:
     missing, extra = len(after - before), len(before - after)
     if not (missing or extra):
         return f"{named}: rules repeated or out of order"
-    return f"{named}: {missing} rules missing, {extra} rules too many"
+    return f"{named}: {_difference(missing, extra, 'rule')}"
 
 
 _BASE_CHAINS = (INGRESS_CHAIN, EGRESS_CHAIN)
@@ -121,14 +121,24 @@ def _set_headline(each: SetChange, policies_by_set: Mapping[str, set[str]]) -> s
     policies = ", ".join(sorted(policies_by_set.get(each.base, ())))
     named = f"set {each.base}" + (f" ({policies})" if policies else "")
     if each.live is None:
-        return f"{named} is missing ({len(each.added)} members)"
+        return f"{named} is missing ({_counted(len(each.added), 'member')})"
     if each.wanted is None:
         return f"{named} is to go"
     if each.of_wrong_type:
         return f"{named} is of type {each.live.kind}, not {each.wanted.kind}"
     if each.is_too_small and not (each.added or each.removed):
         return f"{named} has room for {each.live.maxelem} members, not {each.wanted.maxelem}"
-    return f"{named}: {len(each.added)} members missing, {len(each.removed)} members too many"
+    return f"{named}: {_difference(len(each.added), len(each.removed), 'member')}"
+
+
+def _difference(missing: int, extra: int, thing: str) -> str:
+    """``2 rules missing, 1 rule too many``; what there is none of is not told."""
+    parts = [(missing, "missing"), (extra, "too many")]
+    return ", ".join(f"{_counted(count, thing)} {word}" for count, word in parts if count)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _policies_by_set(change: Difference) -> Mapping[str, set[str]]:
