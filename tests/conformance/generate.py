@@ -9,6 +9,7 @@ the suite ``rules``, so that they also fit a lab of that cluster.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Any
@@ -221,7 +222,7 @@ def _block(random: Random) -> Spec:
     address = ip_address(random.choice(_ADDRESSES))
     length = random.choice(_LENGTHS[address.version])
     block: Spec = {"cidr": _cidr(random, str(address), length)}
-    inside = [each for each in _ADDRESSES if ip_address(each) in ip_network(f"{address}/{length}", strict=False)]
+    inside = _inside(f"{address}/{length}")
     narrower = [each for each in _LENGTHS[address.version] if each > length]
     if narrower and random.random() < 0.5:
         block["except"] = [
@@ -233,6 +234,12 @@ def _block(random: Random) -> Spec:
     if random.random() < 0.02:
         block["cidr"] = random.choice(("10.244.1.300/24", "10.244.1.0", "", "10.0.0.0/-1", "::/129"))
     return block
+
+
+@cache
+def _inside(cidr: str) -> list[str]:
+    network = ip_network(cidr, strict=False)
+    return [each for each in _ADDRESSES if ip_address(each) in network]
 
 
 def _cidr(random: Random, address: str, length: int) -> str:

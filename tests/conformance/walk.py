@@ -9,9 +9,10 @@ that guesses would prove nothing. The kernel is held against it by the same case
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -21,6 +22,7 @@ _BITS = {"inet": 32, "inet6": 128}
 _PROTOCOL_NAMES = {"tcp", "udp", "sctp", "icmp", "ipv6-icmp"}
 _WITH_PORTS = ("tcp", "udp", "sctp")
 _LONGEST_COMMENT = 255
+_WORD = re.compile(r'"[^"]*"|\S+')
 _ARGUMENTS = dict.fromkeys(
     ("-A", "-p", "-m", "-s", "-d", "-j", "-g", "--dport", "--dports", "--ctstate", "--icmpv6-type", "--comment"), 1
 ) | {"--match-set": 2}
@@ -37,6 +39,10 @@ _NEEDS: Mapping[str, set[str]] = {
 
 class WalkError(ValueError):
     """The text is not what the kernel would take, or uses what the walk does not know."""
+
+
+_parsed = cache(ip_address)
+_parsed_network = cache(ip_network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class _Set:
         self._once(self.networks.setdefault(prefix, set()), number, member)
 
     def _number(self, text: str, member: str) -> int:
-        address = ip_address(text)
+        address = _parsed(text)
         if address.max_prefixlen != _BITS[self.family]:
             raise WalkError(f"member {member} of a set of family {self.family}")
         return int(address)
@@ -132,7 +138,7 @@ class Filter:
 
     def passes(self, packet: Packet, trace: list[str] | None = None) -> bool:
         """Whether a packet that is forwarded comes out of our chains. ``trace`` gets the rules that matched."""
-        source, destination = ip_address(packet.source), ip_address(packet.destination)
+        source, destination = _parsed(packet.source), _parsed(packet.destination)
         seen = _Seen(packet, int(source), int(destination))
         return self._walk(self._chains[source.version], ENTRY, seen, [] if trace is None else trace)
 
@@ -213,7 +219,7 @@ def _parse_rule(line: str, sets: dict[str, _Set], family: str) -> tuple[str, _Ru
 
 def _options(line: str) -> list[tuple[bool, str, list[str]]]:
     """Each option with its arguments, and whether ``!`` stands before it."""
-    words = shlex.split(line)
+    words = [word.strip('"') for word in _WORD.findall(line)]
     options = []
     inverted = False
     while words:
@@ -236,7 +242,7 @@ def _protocol(name: str) -> Match:
 
 
 def _address(text: str, family: str, *, of_source: bool, inverted: bool) -> Match:
-    network = ip_network(text)
+    network = _parsed_network(text)
     if network.max_prefixlen != _BITS[family]:
         raise WalkError(f"{text} in the table of {family}")
     first, last = int(network.network_address), int(network.broadcast_address)
