@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lab.spec import LabSpec, Namespace, Pod
 
 from . import suite as suites
@@ -61,7 +60,7 @@ def _cases_of(suite: Suite) -> tuple[Case, ...]:
 
 def read_file(suite: Suite, file: Path) -> tuple[Case, ...]:
     """The cases of one file. Raises :class:`SuiteError`."""
-    return tuple(_case(suite, file, item) for item in yaml.safe_load(file.read_text()))
+    return tuple(_case(suite, file, item) for item in suites.load(file))
 
 
 def _case(suite: Suite, file: Path, item: Mapping[str, Any]) -> Case:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 
 from lab.spec import Family
 
@@ -59,11 +60,13 @@ class Matrix:
         known = list(pods)
         return cls(tuple(_places(data["sources"], known)), tuple(_places(data["targets"], known)), tuple(data["ports"]))
 
-    def flows(self) -> Iterator[Flow]:
-        return _between_two(_every(self.sources, self.targets, self.ports, FAMILIES))
+    def flows(self) -> tuple[Flow, ...]:
+        return read("* -> * at *", self)
 
 
-def read(line: str, matrix: Matrix) -> Iterator[Flow]:
+# Many cases have lines in common.
+@cache
+def read(line: str, matrix: Matrix) -> tuple[Flow, ...]:
     """The connections of a line. Raises :class:`FlowError`."""
     found = _LINE.fullmatch(line)
     if not found:
@@ -75,7 +78,7 @@ def read(line: str, matrix: Matrix) -> Iterator[Flow]:
     if not (sources and targets and ports):
         raise FlowError(f"{line!r} means no connection at all")
     flows = _every(sources, targets, ports, families)
-    yield from _between_two(flows) if "*" in f"{found['sources']}{found['targets']}" else flows
+    return tuple(_between_two(flows) if "*" in f"{found['sources']}{found['targets']}" else flows)
 
 
 def _every(

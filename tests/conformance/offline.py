@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
@@ -21,6 +21,7 @@ from .case import Step
 from .flow import Flow
 from .walk import Filter, Packet, hops
 
+_family_of = cache(family_of)
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
 
 
@@ -76,7 +77,14 @@ def by_oracle(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
 def verdicts(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, oracle.Verdict]:
     """What the oracle says, with the rules by which it says so."""
     snapshot, at = snapshot_of(step), Cluster.of(step.spec)
-    return {flow: oracle.between(snapshot, *_addresses(at, flow)) for flow in flows}
+    end = cache(partial(oracle.locate, snapshot))
+    return {flow: _verdict(snapshot, end, *_addresses(at, flow)) for flow in flows}
+
+
+def _verdict(
+    snapshot: Snapshot, end: Callable[[str], oracle.End], source: str, target: str, protocol: str, port: int
+) -> oracle.Verdict:
+    return oracle.between_ends(snapshot, end(source), end(target), protocol, port)
 
 
 def by_walk(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
@@ -103,4 +111,4 @@ def address(at: Cluster, place: str, family: Family) -> str:
 
 
 def of_family(ips: Iterable[str], family: Family) -> str:
-    return next(ip for ip in ips if family_of(ip) == family)
+    return next(ip for ip in ips if _family_of(ip) == family)

@@ -70,7 +70,11 @@ def judge(snapshot: Snapshot, source: str, destination: str, protocol: str, port
 
 def between(snapshot: Snapshot, source: str, destination: str, protocol: str, port: int) -> Verdict:
     """:func:`judge`, by addresses."""
-    start, end = locate(snapshot, source), locate(snapshot, destination)
+    return between_ends(snapshot, locate(snapshot, source), locate(snapshot, destination), protocol, port)
+
+
+def between_ends(snapshot: Snapshot, start: End, end: End, protocol: str, port: int) -> Verdict:
+    """:func:`judge`, of two that :func:`locate` has found."""
     if start.address == end.address:
         return Verdict(True, (32,))
     if start.node and start.node == end.node and (start.pod is None or end.pod is None):

@@ -16,6 +16,11 @@ from lab.spec import Container, Family, LabSpec, Namespace, Node, Pod, Port, Ser
 
 from .flow import FAMILIES
 
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without libyaml: the same, slower
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
 DIRECTORY = Path(__file__).parent / "suites"
 _CLUSTER = "cluster.yaml"
 
@@ -57,8 +62,12 @@ def named(name: str) -> Suite:
     return found
 
 
+def load(file: Path) -> Any:
+    return yaml.load(file.read_text(), Loader=_Loader)
+
+
 def _suite(file: Path) -> Suite:
-    data = yaml.safe_load(file.read_text())
+    data = load(file)
     name = file.parent.name
     listen = tuple(_port(name, each) for each in data["listen"])
     spec = LabSpec(

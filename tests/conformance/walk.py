@@ -17,6 +17,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 ENTRY = "NPM-FORWARD"
+_parsed = cache(ip_address)
 _MOST_PORTS = 15
 _BITS = {"inet": 32, "inet6": 128}
 _PROTOCOL_NAMES = {"tcp", "udp", "sctp", "icmp", "ipv6-icmp"}
