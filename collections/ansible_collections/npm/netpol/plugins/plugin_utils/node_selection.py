@@ -27,6 +27,20 @@ class Selection:
     virtual: tuple[str, ...]
 
 
+_UNKNOWN = Excluded(
+    Exclusion.UNKNOWN, "the cluster has no node of this name: the host left the cluster, or npm_node_name is wrong"
+)
+
+
+def obstacle(node: Node) -> Excluded | None:
+    """Why nothing can be enforced on a node; None where it can be. Run and inventory leave out the same nodes."""
+    if node.virtual:
+        return Excluded(Exclusion.VIRTUAL, "a virtual node: it has no kernel of its own to enforce in")
+    if node.os != "linux":
+        return Excluded(Exclusion.WINDOWS, f"its operating system is {node.os}: only Linux nodes are enforced")
+    return None
+
+
 def select(snapshot: Snapshot, nodes: Iterable[str] | None, inventory: Iterable[str] | None) -> Selection:
     """Choose among the ``nodes`` asked for (None: every node that can be enforced).
 
@@ -34,16 +48,17 @@ def select(snapshot: Snapshot, nodes: Iterable[str] | None, inventory: Iterable[
     """
     # Manifests often have pods and no nodes: then there is nothing to compare with, and every name is believed.
     known = {node.name: node for node in snapshot.nodes} or _believed(snapshot, nodes or (), inventory or ())
-    enforceable = {name for name, node in known.items() if _obstacle(node) is None}
+    obstacles = {name: why for name, node in known.items() if (why := obstacle(node))}
+    enforceable = known.keys() - obstacles.keys()
     wanted = enforceable if nodes is None else set(nodes)
     listed = None if inventory is None else set(inventory)
     return Selection(
         compiled=tuple(sorted(wanted & enforceable)),
-        excluded={name: _excluded(known.get(name)) for name in sorted(wanted - enforceable)},
+        excluded={name: obstacles.get(name, _UNKNOWN) for name in sorted(wanted - enforceable)},
         not_in_inventory=tuple(sorted(enforceable - listed)) if listed is not None else (),
         not_in_cluster=tuple(sorted(listed - known.keys())) if listed is not None else (),
-        windows=_of_kind(known, Exclusion.WINDOWS),
-        virtual=_of_kind(known, Exclusion.VIRTUAL),
+        windows=_of_kind(obstacles, Exclusion.WINDOWS),
+        virtual=_of_kind(obstacles, Exclusion.VIRTUAL),
     )
 
 
@@ -52,22 +67,5 @@ def _believed(snapshot: Snapshot, nodes: Iterable[str], inventory: Iterable[str]
     return {name: Node(name, {}) for name in names}
 
 
-def _obstacle(node: Node) -> Exclusion | None:
-    if node.virtual:
-        return Exclusion.VIRTUAL
-    return None if node.os == "linux" else Exclusion.WINDOWS
-
-
-def _of_kind(known: Mapping[str, Node], kind: Exclusion) -> tuple[str, ...]:
-    return tuple(sorted(name for name, node in known.items() if _obstacle(node) is kind))
-
-
-def _excluded(node: Node | None) -> Excluded:
-    if node is None:
-        return Excluded(
-            Exclusion.UNKNOWN,
-            "the cluster has no node of this name: the host left the cluster, or npm_node_name is wrong",
-        )
-    if node.virtual:
-        return Excluded(Exclusion.VIRTUAL, "a virtual node: it has no kernel of its own to enforce in")
-    return Excluded(Exclusion.WINDOWS, f"its operating system is {node.os}: only Linux nodes are enforced")
+def _of_kind(obstacles: Mapping[str, Excluded], kind: Exclusion) -> tuple[str, ...]:
+    return tuple(sorted(name for name, why in obstacles.items() if why.kind is kind))
