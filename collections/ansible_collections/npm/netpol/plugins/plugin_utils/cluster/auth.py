@@ -44,7 +44,21 @@ def connect(
     )
 
 
-def _base(options: Options, environment: Mapping[str, str], service_account: Path) -> Connection:
+def server(
+    parameters: Mapping[str, Any], environment: Mapping[str, str], *, service_account: Path = SERVICE_ACCOUNT
+) -> tuple[str, str]:
+    """Which API :func:`connect` would talk to: its URL, and the name that its certificate must have (or empty).
+
+    Runs no credential plugin. Raises :class:`AuthError`.
+    """
+    options = user_options.resolve(parameters, environment)
+    base = _base(options, environment, service_account, with_user=False)
+    return base.host, options.tls_server_name or base.server_name
+
+
+def _base(
+    options: Options, environment: Mapping[str, str], service_account: Path, *, with_user: bool = True
+) -> Connection:
     host = url(options.host, "host") if options.host else ""
     named = options.kubeconfig or options.context
     if host and not named:
@@ -61,8 +75,8 @@ def _base(options: Options, environment: Mapping[str, str], service_account: Pat
             "no Kubernetes API to read: set kubeconfig or host (or K8S_AUTH_KUBECONFIG, K8S_AUTH_HOST, KUBECONFIG);"
             f" {files[0]} is not there, and this is not a pod of a cluster"
         )
-    explicit = bool(_explicit_credentials(options))
-    return config.connection(options.context or "", environment, server=host, with_user=not explicit)
+    with_user = with_user and not _explicit_credentials(options)
+    return config.connection(options.context or "", environment, server=host, with_user=with_user)
 
 
 def _files(options: Options, environment: Mapping[str, str]) -> list[Path]:

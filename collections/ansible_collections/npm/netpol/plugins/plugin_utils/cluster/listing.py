@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..model.problem import Problem
 from ..model.snapshot import Snapshot
@@ -35,12 +35,23 @@ class _Resource:
         return f"{self.prefix}/{self.plural}"
 
 
+class Gatherer(Protocol):
+    """Takes the objects of a list as they arrive."""
+
+    def add(self, kind: str, raw: Any) -> None:
+        """Raises :class:`project.ObjectError` for an object without an identity."""
+
+
+G = TypeVar("G", bound=Gatherer)
+Query = Sequence[tuple[str, str]]
+
 _NAMESPACES = _Resource("namespaces", "Namespace", "/api/v1")
+_NODES = _Resource("nodes", "Node", "/api/v1")
 # Policies come last: one that selects or names a pod is then never older than what we know of the pods.
 _RESOURCES = (
     _NAMESPACES,
     _Resource("pods", "Pod", "/api/v1"),
-    _Resource("nodes", "Node", "/api/v1"),
+    _NODES,
     _Resource("services", "Service", "/api/v1"),
     _Resource("networkpolicies", "NetworkPolicy", "/apis/networking.k8s.io/v1"),
 )
@@ -60,6 +71,15 @@ def read(client: ApiClient, page_size: int = PAGE_SIZE) -> Snapshot:
     """
     with _collector_paused():
         return _read(client, page_size)
+
+
+def read_nodes(client: ApiClient, make: Callable[[], G], page_size: int = PAGE_SIZE, selectors: Query = ()) -> G:
+    """Read the nodes and nothing else, with ``selectors`` (``labelSelector``, ``fieldSelector``) for the API to apply.
+
+    ``make`` makes what they are gathered in, anew whenever the list starts again. Raises :class:`ApiError`.
+    """
+    with _collector_paused():
+        return _list_whole(client, _NODES, page_size, make, selectors)[0]
 
 
 def _read(client: ApiClient, page_size: int) -> Snapshot:
@@ -87,33 +107,36 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _list_into(gathering: Gathering, client: ApiClient, resource: _Resource, page_size: int) -> str:
-    """List one resource, from the start again when its continue token expires; returns its resourceVersion.
+    """List one resource; returns its resourceVersion."""
+    complete, version = _list_whole(client, resource, page_size, Gathering)
+    gathering.add_all(complete)
+    return version
+
+
+def _list_whole(
+    client: ApiClient, resource: _Resource, page_size: int, make: Callable[[], G], selectors: Query = ()
+) -> tuple[G, str]:
+    """List one resource, from the start again when its continue token expires; also returns its resourceVersion.
 
     An expired token means that the pages took longer than the server keeps history: larger ones are fewer.
     """
     for _restart in range(_RESTARTS):
+        gathering = make()
         try:
-            complete, version = _list(client, resource, page_size)
+            return gathering, _list(gathering, client, resource, [("limit", str(page_size)), *selectors])
         except ApiError as error:
             if not error.expired:
                 raise
             page_size *= 2
-        else:
-            gathering.add_all(complete)
-            return version
     where = f"GET {client.connection.host}{resource.path}"
     reason = f"the list expired {_RESTARTS} times before its last page: set a larger page_size"
     raise ApiError(where, reason, status=410)
 
 
-def _list(client: ApiClient, resource: _Resource, page_size: int) -> tuple[Gathering, str]:
-    gathering = Gathering()
+def _list(gathering: Gatherer, client: ApiClient, resource: _Resource, query: Query) -> str:
     token = ""
     while True:
-        query = [("limit", str(page_size))]
-        if token:
-            query.append(("continue", token))
-        page = client.get(resource.path, query)
+        page = client.get(resource.path, [*query, ("continue", token)] if token else query)
         where = f"GET {client.connection.host}{resource.path}"
         metadata, items = _checked(page, where)
         try:
@@ -123,7 +146,7 @@ def _list(client: ApiClient, resource: _Resource, page_size: int) -> tuple[Gathe
             raise ApiError(where, str(error)) from error
         following = str(metadata.get("continue") or "")
         if not following:
-            return gathering, str(metadata.get("resourceVersion") or "")
+            return str(metadata.get("resourceVersion") or "")
         if following == token:
             raise ApiError(where, "the list does not go on: two pages have the same continue token")
         token = following

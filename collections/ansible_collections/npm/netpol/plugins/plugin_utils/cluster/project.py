@@ -42,7 +42,7 @@ class ObjectError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Object:
+class Object:
     """A raw object with its identity, and where its problems go."""
 
     kind: str
@@ -106,7 +106,7 @@ class _Object:
         """The addresses in canonical spelling, each once, in the given order; what does not parse is reported."""
         found: dict[str, None] = {}
         for field, value in values:
-            address = _address(value)
+            address = host_address(value)
             if address is None:
                 self.report(field, f"{value!r} is not an IP address of a host", effect)
             else:
@@ -116,7 +116,7 @@ class _Object:
 
 def namespace(raw: Any, problems: list[Problem]) -> Namespace | None:
     """A namespace with its name label, which every namespace has (rule 12); None when its labels are unusable."""
-    source = _identify("Namespace", raw, problems, namespaced=False)
+    source = identify("Namespace", raw, problems, namespaced=False)
     effect = "no namespaceSelector matches its pods"
     labels = source.strings(_metadata(raw).get("labels"), "metadata.labels", effect)
     if labels is None:
@@ -129,7 +129,7 @@ def namespace(raw: Any, problems: list[Problem]) -> Namespace | None:
 
 def pod(raw: Any, problems: list[Problem]) -> Pod:
     """A pod as reported, whatever its phase (rules 29 to 31), with the ports that have names (rules 18, 19)."""
-    source = _identify("Pod", raw, problems)
+    source = identify("Pod", raw, problems)
     metadata = _metadata(raw)
     isolated = "it stays isolated in both directions and is nobody's peer"
     spec = source.part("spec", "it is on no known node, so nothing is enforced for it, and it is nobody's peer")
@@ -156,7 +156,7 @@ def pod(raw: Any, problems: list[Problem]) -> Pod:
 
 def node(raw: Any, problems: list[Problem]) -> Node:
     """A node with its addresses, operating system, and whether it is virtual."""
-    source = _identify("Node", raw, problems, namespaced=False)
+    source = identify("Node", raw, problems, namespaced=False)
     labels = source.strings(_metadata(raw).get("labels"), "metadata.labels", "no node selector matches it")
     status = source.part("status", "its addresses are unknown")
     spec = source.part("spec", "its taints are unknown")
@@ -178,7 +178,7 @@ def node(raw: Any, problems: list[Problem]) -> Node:
 
 def service(raw: Any, problems: list[Problem]) -> Service:
     """What the report on exposed Services needs of one (rule 15: no rule depends on it)."""
-    source = _identify("Service", raw, problems)
+    source = identify("Service", raw, problems)
     effect = "the report on exposed Services may lack it"
     spec = source.part("spec", effect)
     return Service(
@@ -192,7 +192,7 @@ def service(raw: Any, problems: list[Problem]) -> Service:
 
 def network_policy(raw: Any, problems: list[Problem]) -> NetworkPolicy:
     """A NetworkPolicy, its spec untouched; one that is no map isolates the whole namespace."""
-    source = _identify("NetworkPolicy", raw, problems)
+    source = identify("NetworkPolicy", raw, problems)
     annotations = source.mapping(_metadata(raw).get("annotations"), "metadata.annotations", "they are ignored")
     own = {key: value for key, value in annotations.items() if str(key).startswith(OWN_ANNOTATIONS)}
     spec = raw.get("spec")
@@ -209,7 +209,7 @@ def network_policy(raw: Any, problems: list[Problem]) -> NetworkPolicy:
 
 def cluster_network_policy(raw: Any, problems: list[Problem]) -> ClusterNetworkPolicy:
     """A ClusterNetworkPolicy, its spec untouched."""
-    source = _identify("ClusterNetworkPolicy", raw, problems, namespaced=False)
+    source = identify("ClusterNetworkPolicy", raw, problems, namespaced=False)
     return ClusterNetworkPolicy(source.name, source.part("spec", "it is refused"))
 
 
@@ -249,9 +249,10 @@ def identity(kind: str, raw: Any) -> tuple[str, str]:
     return intern(own_namespace), name
 
 
-def _identify(kind: str, raw: Any, problems: list[Problem], *, namespaced: bool = True) -> _Object:
+def identify(kind: str, raw: Any, problems: list[Problem], *, namespaced: bool = True) -> Object:
+    """The object with its identity; what is wrong in its fields goes to ``problems``. Raises :class:`ObjectError`."""
     own_namespace, name = identity(kind, raw)
-    return _Object(kind, own_namespace if namespaced else "", name, raw, problems)
+    return Object(kind, own_namespace if namespaced else "", name, raw, problems)
 
 
 def _metadata(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -259,7 +260,7 @@ def _metadata(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     return metadata
 
 
-def _pod_addresses(source: _Object, status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _pod_addresses(source: Object, status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     several = status.get("podIPs")
     if several:
         for path, each in source.maps(several, "status.podIPs", "this address is neither enforced nor allowed"):
@@ -268,7 +269,7 @@ def _pod_addresses(source: _Object, status: Mapping[str, Any]) -> Iterator[tuple
         yield "status.podIP", status["podIP"]
 
 
-def _node_addresses(source: _Object, status: Mapping[str, Any]) -> tuple[str, ...]:
+def _node_addresses(source: Object, status: Mapping[str, Any]) -> tuple[str, ...]:
     effect = "this address is ignored"
     listed = source.maps(status.get("addresses"), "status.addresses", effect)
     wanted = (
@@ -277,7 +278,7 @@ def _node_addresses(source: _Object, status: Mapping[str, Any]) -> tuple[str, ..
     return source.addresses(wanted, effect)
 
 
-def _named_ports(source: _Object, spec: Mapping[str, Any]) -> Iterator[NamedPort]:
+def _named_ports(source: Object, spec: Mapping[str, Any]) -> Iterator[NamedPort]:
     effect = "no policy finds this port by its name"
     for container_path, container in _containers(source, spec, effect):
         for path, port in source.maps(container.get("ports"), f"{container_path}.ports", effect):
@@ -296,14 +297,15 @@ def _named_ports(source: _Object, spec: Mapping[str, Any]) -> Iterator[NamedPort
                 yield NamedPort(intern(name), intern(protocol), number)
 
 
-def _containers(source: _Object, spec: Mapping[str, Any], effect: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _containers(source: Object, spec: Mapping[str, Any], effect: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield from source.maps(spec.get("containers"), "spec.containers", effect)
     for path, container in source.maps(spec.get("initContainers"), "spec.initContainers", effect):
         if container.get("restartPolicy") == "Always":
             yield path, container
 
 
-def _address(value: Any) -> str | None:
+def host_address(value: Any) -> str | None:
+    """The canonical spelling of a host's IP address; None for anything else."""
     if not isinstance(value, str) or "%" in value:
         return None
     try:
