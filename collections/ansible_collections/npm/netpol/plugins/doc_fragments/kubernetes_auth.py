@@ -66,8 +66,8 @@ options:
     description:
       - Whether to verify the API's certificate. The default is what the kubeconfig says, else V(true).
       - Can also be set by E(K8S_AUTH_VALIDATE_CERTS) or E(K8S_AUTH_VERIFY_SSL).
-      - AWX's credential for Kubernetes sets the latter to V(false) unless it is given the authority's certificate. The
-        task then warns.
+      - AWX's credential for Kubernetes sets the latter to V(false) unless it is given the authority's certificate. You
+        are warned then.
     type: bool
     aliases: [verify_ssl]
   tls_server_name:
@@ -117,8 +117,8 @@ options:
     type: list
     elements: str
 notes:
-  - An option of the task comes before a C(K8S_AUTH_*) variable, and that before the kubeconfig. But a server and who we
-    are to it belong together. A task that sets O(kubeconfig) or O(context) ignores the variables for a host, its
-    certificates and credentials, and one that sets O(host) ignores the variables for a kubeconfig.
-  - Variables are those of the controller and of the task's own C(environment).
+  - An option comes before a C(K8S_AUTH_*) variable, and that before the kubeconfig. But a server and who we are to it
+    belong together. If O(kubeconfig) or O(context) is set, the variables for a host, its certificates and credentials
+    are ignored, and if O(host) is set, the variables for a kubeconfig.
+  - Variables are those of the controller and, for a task, of its own C(environment).
 """
