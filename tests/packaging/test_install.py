@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from installation import Installed
 from tools.places import COLLECTION, tracked_files
 
@@ -70,7 +71,9 @@ def test_the_installed_plugins_compile_a_policy(installed: Installed, tmp_path: 
     assert any("shop/deny-all" in text for text in rendered)
 
 
-def test_the_installed_plugins_are_documented(installed: Installed) -> None:
-    names = sorted(f"npm.netpol.{path.stem}" for path in (installed.path / "plugins/modules").glob("*.py"))
-    documented = json.loads(installed.bare.run("ansible-doc", "--json", "--type", "module", *names))
+@pytest.mark.parametrize(("folder", "kind"), [("modules", "module"), ("inventory", "inventory")])
+def test_the_installed_plugins_are_documented(folder: str, kind: str, installed: Installed) -> None:
+    names = sorted(f"npm.netpol.{path.stem}" for path in (installed.path / "plugins" / folder).glob("*.py"))
+    assert names
+    documented = json.loads(installed.bare.run("ansible-doc", "--json", "--type", kind, *names))
     assert sorted(documented) == names

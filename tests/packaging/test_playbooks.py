@@ -4,13 +4,27 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from installation import Bare, Installed
+from lab.api import ApiServer
 from tools.places import COLLECTION, ROOT
 
 PLAYBOOKS = sorted(path.name for path in (COLLECTION / "playbooks").glob("*.yml"))
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "aks-1", "labels": {"kubernetes.io/os": "linux"}},
+    "status": {
+        "addresses": [{"type": "InternalIP", "address": "10.224.0.4"}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "nodeInfo": {"kubeletVersion": "v1.34.0"},
+    },
+}
 INVENTORY = "npm_nodes:\n  hosts:\n    node-1:\n"
 
 
@@ -58,5 +72,18 @@ def test_a_checkout_needs_no_settings(bare: Bare, repository: Path) -> None:
     assert str(repository / "collections") in settings
     assert str(repository / "inventories/aks") in settings
     assert "npm.netpol.summary" in settings
-    shown = bare.run("ansible-inventory", "--graph", directory=repository)
-    assert "@npm_nodes" in shown
+    with ApiServer(tls=True) as api:
+        api.store.load([NODE])
+        values = {"K8S_AUTH_HOST": api.url, "K8S_AUTH_API_KEY": api.token, "K8S_AUTH_CA_CERT": str(api.ca_file)}
+        shown = bare.run("ansible-inventory", "--list", directory=repository, **values)
+    listed = json.loads(shown)
+    assert listed["npm_nodes"]["hosts"] == ["aks-1"]
+    assert listed["_meta"]["hostvars"]["aks-1"]["ansible_become"] is True
+
+
+def test_a_checkout_does_nothing_without_its_inventory(bare: Bare, repository: Path) -> None:
+    """Ansible's own way is a warning, and an end that looks good."""
+    command = [Path(sys.executable).with_name("ansible-playbook"), "playbooks/enforce.yml"]
+    done = subprocess.run(command, cwd=repository, env=bare.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no Kubernetes API to read" in " ".join(done.stderr.split())

@@ -90,7 +90,7 @@ extends_documentation_fragment:
 notes:
   - Needs the right to list nodes, which C(docs/rbac.yaml) of the collection grants.
   - Values of this file are no templates. Keep secrets out of it, in C(K8S_AUTH_*) variables, or encrypt them with
-    C(!vault). The module P(npm.netpol.snapshot#module) reads the same variables, so that set there they serve both.
+    C(!vault). The module M(npm.netpol.snapshot) reads the same variables, so that set there they serve both.
   - If this file can't be read, Ansible warns and goes on with no hosts, so that a playbook does nothing and ends well.
     Set C(any_unparsed_is_failed) in the section C([inventory]) of C(ansible.cfg), as the collection's repository does.
   - With O(cache), nodes are kept by the API's address and the selectors, without anything about who asked. A run reads
