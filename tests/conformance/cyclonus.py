@@ -27,12 +27,13 @@ _ITEM_80 = "{protocol: TCP, port: 80}"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """``pods``: the others whom it means."""
+    """``pods``: the others whom it means. ``paired``: rules that it shows besides when it has another one beside it."""
 
     words: str
     spec: tuple[str, ...]
     pods: tuple[str, ...]
     rules: tuple[int, ...]
+    paired: tuple[int, ...] = (3,)
     ipv4_only: bool = False
 
 
@@ -119,7 +120,8 @@ PEERS = (
         "an IPv4 block with a hole",
         ("ipBlock: {cidr: 10.244.0.0/22, except: [10.244.1.32/28]}",),
         ("x/b", "y/a", "y/b", "z/a", "z/b"),
-        (24, 25, 26, 31),
+        (24, 26, 31),
+        paired=(3, 25),
         ipv4_only=True,
     ),
 )
@@ -203,7 +205,7 @@ def _case_of_peers(direction: Direction, peers: Sequence[Peer]) -> str:
     whom = " and ".join(f"{direction.with_peer}{peer.words}" for peer in peers)
     return _case(
         f"{direction.passes} {whom} only" if peers else f"{direction.passes} {direction.anyone} if there are no peers",
-        {rule for peer in peers for rule in peer.rules} | ({3} if len(peers) > 1 else set()) or {6},
+        {rule for peer in peers for rule in peer.rules + (peer.paired if len(peers) > 1 else ())} or {6},
         direction,
         _rule(direction, [peer.spec for peer in peers], [_ITEM_80]),
         direction.lines(both, _AT_80) + direction.lines(ipv4, _AT_80, " over ipv4"),

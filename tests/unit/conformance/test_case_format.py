@@ -15,7 +15,7 @@ from conformance.flow import Flow, FlowError, Matrix, read
 from conformance.suite import SuiteError
 
 MATRIX = Matrix(sources=("x/a", "x/b", "ext"), targets=("x/a", "x/b"), ports=("80/TCP", "ICMP"))
-DENY = {"x/a": {"podSelector": {}}}
+DENY: dict[str, Any] = {"x/a": {"podSelector": {}}}
 
 
 def flows(line: str) -> set[str]:

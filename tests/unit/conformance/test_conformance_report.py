@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 from conformance import __main__ as command
-from conformance import documentation, report
+from conformance import documentation, features, report
 from conformance.case import all_cases
 from conformance.flow import Flow
 from conformance.run import Outcome, Target, run
 from conformance.table import truth
 
-CASES = all_cases()[:2]
+CASES = tuple(case for case in all_cases() if case.suite == "rules")[:2]
 WALK, NFT = Target("walk"), Target("nft", ("ipv4",))
 OUTCOMES = [
     Outcome(CASES[0].id, WALK, 8, "", 0.5),
@@ -80,6 +80,10 @@ def test_a_generated_part_takes_the_place_of_the_old_one(tmp_path: Path) -> None
     assert page.read_text() == "before\n<!-- x: generated -->\n\nnew\n<!-- x: end -->\nafter\n"
     with pytest.raises(ValueError, match="needs"):
         documentation.put("y", "new", page)
+
+
+def test_every_feature_is_used_by_some_case() -> None:
+    assert {name for case in all_cases() for name in features.features(case)} == set(features.NAMES)
 
 
 def test_processes_share_cases_and_tell_of_each_once() -> None:

@@ -16,6 +16,8 @@ COLLECTION = ROOT / "collections/ansible_collections/npm/netpol"
 # have what kube-proxy made of them), 33 (the FORWARD hook does not see such traffic), 35 to 37 (time), and 41 to 43
 # (other programs' defects).
 NO_LINE_OF_OURS = {13, 23, 27, 33, 35, 36, 37, 41, 42, 43}
+# The suite that catches most of them in the least time is asked first.
+_QUICK = ("rules",)
 # One in so many is enough where time counts.
 _PART = 4
 
@@ -27,8 +29,7 @@ def _mutants() -> Iterator[Any]:
 
 @pytest.mark.parametrize("mutant", list(_mutants()))
 def test_a_fault_is_caught(mutant: Mutant) -> None:
-    [judgement] = mutation.judge([mutant])
-    assert judgement.caught
+    assert any(next(mutation.judge([mutant], suites)).caught for suites in (_QUICK, ()))
 
 
 @pytest.mark.parametrize("mutant", mutation.mutants(), ids=lambda mutant: mutant.name)
