@@ -14,6 +14,9 @@ from conformance.table import differences
 # What no new connection can show: time (35, 36), how a denial is told (38), and other programs' defects (41 to 43).
 NOT_ON_PACKETS = {23, 35, 36, 38, 41, 42, 43}
 
+# Suites that others know by their size: upstream's end-to-end tests, and the recipes (14 in both of its forms).
+SIZES = {"upstream": 48, "recipes": 16}
+
 every_case = pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
 
 
@@ -39,3 +42,22 @@ def test_every_rule_of_networkpolicy_has_a_case() -> None:
 def test_no_two_cases_have_one_name() -> None:
     names = Counter((case.suite, case.name) for case in all_cases())
     assert not [name for name, count in names.items() if count > 1]
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES.items())
+def test_a_suite_from_elsewhere_is_whole(name: str, size: int) -> None:
+    assert sum(case.suite == name for case in all_cases()) == size
+
+
+@pytest.mark.parametrize("case", [case for case in all_cases() if case.suite in SIZES], ids=lambda case: case.id)
+def test_what_is_allowed_or_denied_between_pods_is_so_on_one_node_and_across_two(case: Case) -> None:
+    shown = set()
+    for step in case.steps:
+        node_of = {pod.key: pod.node for pod in step.spec.pods}
+        shown |= {
+            (verdict, node_of[flow.source] == node_of[flow.target])
+            for flow, verdict in step.expected.items()
+            if flow.source in node_of and flow.target in node_of
+        }
+    verdicts = {verdict for verdict, _same_node in shown}
+    assert shown == {(verdict, same_node) for verdict in verdicts for same_node in (True, False)}
