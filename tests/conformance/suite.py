@@ -109,7 +109,11 @@ def _service(suite: str, key: str, item: dict[str, Any]) -> Service:
     namespace, _slash, name = key.partition("/")
     fields = dict(item)
     found = [_matched(suite, _SERVICE_PORT, each) for each in fields.pop("ports")]
-    ports = tuple(ServicePort(int(each["port"]), int(each["target"]), _protocol(each)) for each in found)
+    # Named, as the API wants it where a Service has several: kube-proxy tells them apart by name.
+    ports = tuple(
+        ServicePort(int(each["port"]), int(each["target"]), _protocol(each), f"{each['protocol'].lower()}-{each['port']}")
+        for each in found
+    )
     return Service(namespace, name, fields.pop("selector"), ports, **fields)
 
 
