@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from random import Random
 
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, dump
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, dump, load
 
 from . import generate, oracle
 from .offline import Enforced
@@ -20,22 +20,38 @@ Flow = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A flow on which the two do not agree, or that the walk could not make, on the smallest snapshot that shows it."""
+class Found:
+    """A flow that the product once judged wrong, on the smallest snapshot that showed it: kept as a file."""
 
-    seed: int
     flow: Flow
-    expected: oracle.Verdict
-    seen: str
+    allowed: bool
     snapshot: Snapshot
 
+    def dump(self) -> str:
+        data = {"flow": self.flow, "expected": _word(self.allowed), "snapshot": json.loads(dump(self.snapshot))}
+        return json.dumps(data, indent=1)
+
+    @classmethod
+    def load(cls, text: str) -> Found:
+        data = json.loads(text)
+        source, destination, protocol, port = data["flow"]
+        flow = source, destination, protocol, port
+        return cls(flow, data["expected"] == _word(True), load(json.dumps(data["snapshot"])))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A flow on which the two do not agree, or that the walk could not make."""
+
+    seed: int
+    found: Found
+    expected: oracle.Verdict
+    seen: str
+
     def __str__(self) -> str:
-        source, destination, protocol, port = self.flow
-        data = {key: value for key, value in json.loads(dump(self.snapshot)).items() if value}
-        return (
-            f"seed {self.seed}: {source} -> {destination} at {port}/{protocol}: "
-            f"the oracle says {self.expected}, the product {self.seen}\n{json.dumps(data, indent=1)}"
-        )
+        source, destination, protocol, port = self.found.flow
+        what = f"seed {self.seed}: {source} -> {destination} at {port}/{protocol}"
+        return f"{what}: the oracle says {self.expected}, the product {self.seen}. To keep:\n{self.found.dump()}"
 
 
 def fault_of(seed: int, count: int = FLOWS) -> Fault | None:
@@ -50,7 +66,8 @@ def fault_of(seed: int, count: int = FLOWS) -> Fault | None:
 
 def _small_fault(seed: int, snapshot: Snapshot, flow: Flow) -> Fault:
     small = shrink(snapshot, lambda each: _seen(Enforced(each), flow) != _expected(each, flow))
-    return Fault(seed, flow, oracle.between(small, *flow), _seen(Enforced(small), flow), small)
+    expected = oracle.between(small, *flow)
+    return Fault(seed, Found(flow, expected.allowed, small), expected, _seen(Enforced(small), flow))
 
 
 def _seen(enforced: Enforced, flow: Flow) -> str:

@@ -58,6 +58,10 @@ _INVALID_PEERS: tuple[Spec, ...] = (
     {"podSelector": None},
     {"podSelector": {}, "newer": 1},
     {"podSelector": {}, "ipBlock": {"cidr": "0.0.0.0/0"}},
+    {"podSelector": {"matchLabel": {"pod": "a"}}},
+    {"namespaceSelector": {"matchLabels": {"ns": "x y"}}},
+    {"podSelector": {"matchLabels": {"po d": "a"}}},
+    {"ipBlock": {"cidr": "0.0.0.0/0", "excepts": []}},
 )
 # Put over a port item that is valid.
 _INVALID_PORTS: tuple[Spec, ...] = (
@@ -178,14 +182,7 @@ def _rule(random: Random, peers: str) -> Spec:
 def _peer(random: Random) -> Spec:
     kind = random.random()
     if kind < 0.02:
-        return random.choice(
-            (
-                {},
-                {"podSelector": None},
-                {"podSelector": {}, "ipBlock": {"cidr": "0.0.0.0/0"}},
-                {"podSelector": {}, "newer": 1},
-            )
-        )
+        return random.choice(_INVALID_PEERS)
     if kind < 0.4:
         return {"ipBlock": _block(random)}
     peer = {}

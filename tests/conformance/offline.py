@@ -10,7 +10,7 @@ from functools import cache, partial
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import render
-from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 from lab import objects
 from lab.cluster import OUTSIDE, Cluster, family_of
@@ -21,6 +21,7 @@ from .case import Step
 from .flow import Flow
 from .walk import Filter, Packet, hops
 
+_DEFAULTS = Settings()
 _family_of = cache(family_of)
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
 
@@ -33,10 +34,9 @@ def _renderer() -> render.Renderer:
 class Enforced:
     """What the product makes of a snapshot: each node's rendered files, walked by packets."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, settings: Settings = _DEFAULTS) -> None:
         self._snapshot = snapshot
-        self._compiler = Compiler(snapshot)
-        self.rendered: dict[str, render.Rendered] = {}
+        self._compiler = Compiler(snapshot, settings)
         self._filters: dict[str, Filter] = {}
         self._ends: dict[str, oracle.End] = {}
 
@@ -50,9 +50,13 @@ class Enforced:
 
     def filter(self, node: str) -> Filter:
         if node not in self._filters:
-            text = self.rendered[node] = _renderer().render(self._compiler.ruleset(node))
+            text = self.files(node)
             self._filters[node] = Filter(text.ipset, text.iptables, text.ip6tables)
         return self._filters[node]
+
+    def files(self, node: str) -> render.Rendered:
+        """The restore files of a node."""
+        return _renderer().render(self._compiler.ruleset(node))
 
     def _end(self, address: str) -> oracle.End:
         if address not in self._ends:

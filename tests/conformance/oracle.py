@@ -8,24 +8,19 @@ parentheses, and in a verdict, are rules of the semantics.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import NetworkPolicy, Pod, Snapshot
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from . import items
+from .items import Address, InvalidItemError, fields, listed
 
-# ICMP, with port 0, stands for every protocol of which NetworkPolicy says nothing (22, 23).
-PROTOCOLS = ("TCP", "UDP", "SCTP")
 _TYPES = ("Ingress", "Egress")
 _parsed = cache(ip_address)
-_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_SPARE_ZEROS = re.compile(r"\b0+(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +29,6 @@ class Verdict:
 
     allowed: bool
     rules: tuple[int, ...]
-
-
-class InvalidItemError(ValueError):
-    """An item that the API server rejects (39): it matches nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +139,15 @@ def _judge_side(snapshot: Snapshot, direction: str, connection: _Connection) -> 
         return Verdict(True, (1,))
     reasons = {1}
     for policy in isolating:
-        if not _is_readable(policy):
+        if not _is_readable(snapshot, policy):
             reasons.add(39)
             continue
-        for rule in policy.spec.get(direction.lower()) or ():
+        try:
+            rules = listed(policy.spec.get(direction.lower()))
+        except InvalidItemError:
+            reasons.add(39)
+            continue
+        for rule in rules:
             verdict = _judge_rule(snapshot, policy, rule, direction, peer, connection)
             if verdict.allowed:
                 return verdict
@@ -161,39 +157,44 @@ def _judge_side(snapshot: Snapshot, direction: str, connection: _Connection) -> 
 
 def policy_types(policy: NetworkPolicy) -> tuple[str, ...]:
     """(4): as given, else Ingress, and Egress where there are egress rules. (39): what is no list of these, is both."""
+    if not isinstance(policy.spec, Mapping) or not _has_readable_types(policy):
+        return _TYPES
+    if given := policy.spec.get("policyTypes"):
+        return tuple(given)
+    return ("Ingress",) if policy.spec.get("egress") in (None, []) else _TYPES
+
+
+def _has_readable_types(policy: NetworkPolicy) -> bool:
     given = policy.spec.get("policyTypes")
-    if given:
-        return tuple(given) if _are_types(given) else _TYPES
-    return _TYPES if policy.spec.get("egress") else ("Ingress",)
-
-
-def _are_types(given: Collection[str]) -> bool:
-    return all(each in _TYPES for each in given) and len(given) <= len(_TYPES)
+    is_list = given is None or isinstance(given, list)
+    return is_list and len(given or ()) <= len(_TYPES) and all(each in _TYPES for each in given or ())
 
 
 def _selects(policy: NetworkPolicy, pod: Pod) -> bool:
     if policy.namespace != pod.namespace:
         return False
     try:
-        return selector_matches(policy.spec.get("podSelector"), pod.labels)
+        return not isinstance(policy.spec, Mapping) or items.selector_matches(
+            policy.spec.get("podSelector"), pod.labels
+        )
     except InvalidItemError:
         return True
 
 
-def _is_readable(policy: NetworkPolicy) -> bool:
+def _is_readable(snapshot: Snapshot, policy: NetworkPolicy) -> bool:
     """(39): whom it means, and in which directions; else it isolates all that it could mean and allows nothing."""
     try:
-        _check_fields(policy.spec, {"podSelector", "policyTypes", "ingress", "egress"})
-        selector_matches(policy.spec.get("podSelector"), {})
+        spec = fields(policy.spec, {"podSelector", "policyTypes", "ingress", "egress"})
+        items.selector_matches(spec.get("podSelector"), {})
     except InvalidItemError:
         return False
-    return _are_types(policy.spec.get("policyTypes") or ())
+    return _has_readable_types(policy) and _namespace_labels(snapshot, policy.namespace) is not None
 
 
 def _judge_rule(
     snapshot: Snapshot,
     policy: NetworkPolicy,
-    rule: Mapping[str, Any],
+    item: Any,
     direction: str,
     peer: End,
     connection: _Connection,
@@ -201,11 +202,12 @@ def _judge_rule(
     """(6): a rule without peers takes any peer, one without ports any port of any protocol."""
     field = "to" if direction == "Egress" else "from"
     try:
-        _check_fields(rule, {field, "ports"})
+        rule = fields(item, {field, "ports"})
+        given_peers, given_ports = listed(rule.get(field)), listed(rule.get("ports"))
     except InvalidItemError:
         return Verdict(False, (39,))
-    peers = [_judge_peer(snapshot, policy, item, peer) for item in rule.get(field) or ()] or [Verdict(True, (6,))]
-    ports = [_judge_port(item, connection) for item in rule.get("ports") or ()] or [Verdict(True, (6,))]
+    peers = [_judge_peer(snapshot, policy, each, peer) for each in given_peers] or [Verdict(True, (6,))]
+    ports = [_judge_port(each, connection) for each in given_ports] or [Verdict(True, (6,))]
     sides = [_any_of(peers), _any_of(ports)]
     allowed = all(side.allowed for side in sides)
     return Verdict(allowed, tuple({rule for side in sides if side.allowed == allowed for rule in side.rules}))
@@ -217,110 +219,51 @@ def _any_of(verdicts: list[Verdict]) -> Verdict:
     return allowing or Verdict(False, tuple({rule for each in verdicts for rule in each.rules}))
 
 
-def _check_fields(item: Mapping[str, Any], known: Collection[str]) -> None:
-    """A field of a newer API may narrow what the others say: then the item means less than we can read."""
-    if not item.keys() <= set(known):
-        raise InvalidItemError(f"unknown fields {sorted(item.keys() - set(known))}")
-
-
 # Peers
 
 
-def _judge_peer(snapshot: Snapshot, policy: NetworkPolicy, item: Mapping[str, Any], peer: End) -> Verdict:
-    block, pods, namespaces = (item.get(name) for name in ("ipBlock", "podSelector", "namespaceSelector"))
+def _judge_peer(snapshot: Snapshot, policy: NetworkPolicy, item: Any, peer: End) -> Verdict:
     try:
-        _check_fields(item, {"ipBlock", "podSelector", "namespaceSelector"})
+        given = fields(item, {"ipBlock", "podSelector", "namespaceSelector"})
+        block, pods, namespaces = (given.get(name) for name in ("ipBlock", "podSelector", "namespaceSelector"))
         if block is not None:
             if pods is not None or namespaces is not None:
                 raise InvalidItemError("ipBlock beside a selector")
-            return _judge_block(block, peer.address)
+            matches = items.block_matches(block, peer.address)
+            return Verdict(matches, (26,) if matches else (24,))
         if pods is None and namespaces is None:
             return Verdict(False, (9,))
         # Also where there is no pod to match: an invalid selector matches nothing whoever the peer is.
-        selector_matches(pods, {})
-        selector_matches(namespaces, {})
+        items.selector_matches(pods, {})
+        items.selector_matches(namespaces, {})
         if peer.pod is None or peer.pod.unreadable:
             return Verdict(False, (8,))
         if namespaces is None:
             in_namespace = peer.pod.namespace == policy.namespace
         else:
-            in_namespace = selector_matches(namespaces, _namespace_labels(snapshot, peer.pod.namespace))
-        return Verdict(in_namespace and selector_matches(pods, peer.pod.labels), (7,))
+            labels = _namespace_labels(snapshot, peer.pod.namespace)
+            in_namespace = labels is not None and items.selector_matches(namespaces, labels)
+        return Verdict(in_namespace and items.selector_matches(pods, peer.pod.labels), (7,))
     except InvalidItemError:
         return Verdict(False, (39,))
 
 
-def _judge_block(block: Mapping[str, Any], address: Address) -> Verdict:
-    cidr = _network(block.get("cidr"))
-    holes = [_network(each) for each in block.get("except") or ()]
-    if any(hole.version != cidr.version or hole == cidr or not _is_within(hole, cidr) for hole in holes):
-        raise InvalidItemError("an except that is no strict subset of its cidr (24)")
-    if address not in cidr:
-        return Verdict(False, (24,))
-    return Verdict(False, (24,)) if any(address in hole for hole in holes) else Verdict(True, (26,))
-
-
-def _is_within(inner: Network, outer: Network) -> bool:
-    return inner.network_address in outer and inner.prefixlen >= outer.prefixlen
-
-
-@cache
-def _network(text: Any) -> Network:
-    """(24): host bits are masked, leading zeros of old objects mean nothing."""
-    if not isinstance(text, str) or "/" not in text:
-        raise InvalidItemError(f"{text!r} is no CIDR")
-    address, _slash, length = text.partition("/")
-    try:
-        return ip_network(f"{address if ':' in address else _SPARE_ZEROS.sub('', address)}/{int(length)}", strict=False)
-    except ValueError as error:
-        raise InvalidItemError(f"{text!r} is no CIDR") from error
-
-
-def _namespace_labels(snapshot: Snapshot, name: str) -> Mapping[str, str]:
-    """(12): with the label that every namespace has."""
-    labels = next((each.labels for each in snapshot.namespaces if each.name == name), {})
-    return {**labels, "kubernetes.io/metadata.name": name}
-
-
-# Selectors
-
-
-def selector_matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """(10, 11): all of matchLabels and all of matchExpressions; nothing at all matches everything."""
-    selector = selector or {}
-    wanted = selector.get("matchLabels") or {}
-    expressions = selector.get("matchExpressions") or ()
-    by_expressions = [_expression_matches(each, labels) for each in expressions]
-    return all(key in labels and labels[key] == value for key, value in wanted.items()) and all(by_expressions)
-
-
-def _expression_matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, operator, values = expression.get("key"), expression.get("operator"), expression.get("values") or []
-    if not key or bool(values) != (operator in ("In", "NotIn")):
-        raise InvalidItemError(f"matchExpressions item {expression}")
-    match operator:
-        case "In":
-            return key in labels and labels[key] in values
-        case "NotIn":
-            return key not in labels or labels[key] not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-    raise InvalidItemError(f"operator {operator!r}")
+def _namespace_labels(snapshot: Snapshot, name: str) -> Mapping[str, str] | None:
+    """(12) with the label that every namespace has. None where the snapshot lacks the namespace: nobody can tell what
+    selects it."""
+    labels = next((each.labels for each in snapshot.namespaces if each.name == name), None)
+    return None if labels is None else {**labels, "kubernetes.io/metadata.name": name}
 
 
 # Ports
 
 
-def _judge_port(item: Mapping[str, Any], connection: _Connection) -> Verdict:
-    protocol, port, last = item.get("protocol") or "TCP", item.get("port"), item.get("endPort")
+def _judge_port(item: Any, connection: _Connection) -> Verdict:
     try:
-        _check_fields(item, {"protocol", "port", "endPort"})
-        _check_port(protocol, port, last)
+        protocol, port, last = items.port(item)
     except InvalidItemError:
         return Verdict(False, (39,))
-    if connection.protocol not in PROTOCOLS:
+    if connection.protocol not in items.PROTOCOLS:
         return Verdict(False, (22,))
     if protocol != connection.protocol:
         return Verdict(False, (14,))
@@ -339,15 +282,3 @@ def _judge_named_port(name: str, connection: _Connection) -> Verdict:
         return Verdict(False, (17,))
     # (18): one name may stand for several numbers.
     return Verdict(connection.port in numbers, (16,))
-
-
-def _check_port(protocol: Any, port: Any, last: Any) -> None:
-    if protocol not in PROTOCOLS:
-        raise InvalidItemError(f"protocol {protocol!r}")
-    if isinstance(port, str):
-        if not _PORT_NAME.fullmatch(port):
-            raise InvalidItemError(f"port name {port!r}")
-    elif port is not None and not 1 <= port <= 65535:
-        raise InvalidItemError(f"port {port!r}")
-    if last is not None and (not isinstance(port, int) or not port <= last <= 65535):
-        raise InvalidItemError(f"endPort {last!r} of port {port!r}")

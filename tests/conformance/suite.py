@@ -109,12 +109,13 @@ def _service(suite: str, key: str, item: dict[str, Any]) -> Service:
     namespace, _slash, name = key.partition("/")
     fields = dict(item)
     found = [_matched(suite, _SERVICE_PORT, each) for each in fields.pop("ports")]
+    return Service(namespace, name, fields.pop("selector"), tuple(map(_service_port, found)), **fields)
+
+
+def _service_port(found: re.Match[str]) -> ServicePort:
     # Named, as the API wants it where a Service has several: kube-proxy tells them apart by name.
-    ports = tuple(
-        ServicePort(int(each["port"]), int(each["target"]), _protocol(each), f"{each['protocol'].lower()}-{each['port']}")
-        for each in found
-    )
-    return Service(namespace, name, fields.pop("selector"), ports, **fields)
+    name = f"{found['protocol'].lower()}-{found['port']}"
+    return ServicePort(int(found["port"]), int(found["target"]), _protocol(found), name)
 
 
 def _matched(suite: str, pattern: re.Pattern[str], text: str) -> re.Match[str]:

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy import allowances, parse, policies
-from conformance import fuzz, generate
+from conformance import fuzz, generate, oracle
+from conformance.fuzz import Found
+from conformance.offline import Enforced
 
 _ENOUGH_FAULTS = 3
+# Faults of the past, as they were printed.
+FOUND = Path(__file__).with_name("found")
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -57,8 +62,21 @@ def test_a_planted_fault_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch
     plant(monkeypatch)
     fault = next((fault for seed in range(100) if (fault := fuzz.fault_of(seed))), None)
     assert fault, "100 clusters did not show it"
-    assert len(fault.snapshot.network_policies) == 1
-    assert len(fault.snapshot.pods) <= 2
+    assert len(fault.found.snapshot.network_policies) == 1
+    assert len(fault.found.snapshot.pods) <= 2
+    assert Found.load(fault.found.dump()) == fault.found
+    with pytest.raises(AssertionError):
+        check_found(fault.found)
+
+
+@pytest.mark.parametrize("file", sorted(FOUND.glob("*.json")), ids=lambda file: file.stem)
+def test_what_was_found_once_stays_right(file: Path) -> None:
+    check_found(Found.load(file.read_text()))
+
+
+def check_found(found: Found) -> None:
+    assert oracle.between(found.snapshot, *found.flow).allowed == found.allowed
+    assert Enforced(found.snapshot).passes(*found.flow) == found.allowed
 
 
 def test_a_seed_is_a_cluster() -> None:

@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Small clusters to compile in tests, and the verdict of compiled rulesets on a flow."""
+"""Small clusters to compile in tests, and what packets do in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_address, ip_network
 
 import yaml
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import (
     Chain,
     Direction,
     Family,
-    FamilyRuleset,
     PeerSet,
     Rule,
     Ruleset,
-    SetKind,
-    Verdict,
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import (
     Cluster,
@@ -32,7 +28,8 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import (
     make,
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings
-from unit.policy.oracle import Flow, Oracle
+from conformance import oracle
+from conformance.offline import Enforced
 
 DEFAULTS = Settings()
 OUTSIDE = "198.51.100.7"
@@ -100,20 +97,24 @@ class World:
         return Compiler(self.snapshot, self.settings)
 
     @cached_property
+    def enforced(self) -> Enforced:
+        return Enforced(self.snapshot, self.settings)
+
+    @cached_property
     def rulesets(self) -> tuple[Ruleset, ...]:
         return compile_all(self.snapshot, self.settings)
 
     def reaches(self, source: str, destination: str, what: str = "TCP 80") -> bool:
-        """Whether a flow passes; ``what`` is ``"UDP 53"`` or ``"ICMP"``. Pods by name, or addresses.
+        """Whether a packet passes; ``what`` is ``"UDP 53"`` or ``"ICMP"``. Pods by name, or addresses.
 
-        The oracle is asked too: a rule's test also tests what the fuzzed tests compare with.
+        The oracle is asked too.
         """
         protocol, _, port = what.partition(" ")
-        flow = Flow(self.address(source), self.address(destination), protocol, int(port or 0))
-        verdict = passes(self.rulesets, flow)
+        flow = self.address(source), self.address(destination), protocol, int(port or 0)
+        passes = self.enforced.passes(*flow)
         if not self.settings.always_allowed_sources:
-            assert Oracle(self.snapshot).allowed(flow) == verdict, f"the oracle disagrees on {flow}"
-        return verdict
+            assert oracle.between(self.snapshot, *flow).allowed == passes, f"the oracle disagrees on {flow}"
+        return passes
 
     def address(self, name: str) -> str:
         return next((each.ips[0] for each in self.snapshot.pods if each.name == name), name)
@@ -142,42 +143,3 @@ class World:
 def compile_all(snapshot: Snapshot, settings: Settings = DEFAULTS) -> tuple[Ruleset, ...]:
     compiler = Compiler(snapshot, settings)
     return tuple(compiler.ruleset(node) for node in sorted({each.node for each in snapshot.pods}))
-
-
-def passes(rulesets: Iterable[Ruleset], flow: Flow) -> bool:
-    """What the kernel would do with a flow: egress where the source runs, ingress where the destination runs."""
-    family = Family.IPV4 if ip_address(flow.source).version == 4 else Family.IPV6
-    return all(
-        _chain_passes(ours, target.chain, flow)
-        for ours in (ruleset.family(family) for ruleset in rulesets)
-        for targets, address in ((ours.egress, flow.source), (ours.ingress, flow.destination))
-        for target in targets
-        if target.address == str(ip_address(address))
-    )
-
-
-def _chain_passes(ours: FamilyRuleset, name: str, flow: Flow) -> bool:
-    chain = next(each for each in ours.chains if each.name == name)
-    sets = {each.name: each for each in ours.sets}
-    for rule in chain.rules:
-        if _rule_matches(rule, chain.direction, sets, flow):
-            return rule.verdict is Verdict.ALLOW
-    return chain.otherwise is Verdict.ALLOW
-
-
-def _rule_matches(rule: Rule, direction: Direction, sets: dict[str, PeerSet], flow: Flow) -> bool:
-    if rule.protocol and rule.protocol != flow.protocol.lower():
-        return False
-    if rule.ports and not any(low <= flow.port <= high for low, high in rule.ports):
-        return False
-    if not rule.peers:
-        return True
-    peers = sets[rule.peers]
-    peer = flow.source if direction is Direction.INGRESS else flow.destination
-    match peers.kind:
-        case SetKind.ADDRESSES:
-            return peer in peers.members
-        case SetKind.NETWORKS:
-            return any(ip_address(peer) in ip_network(member) for member in peers.members)
-        case SetKind.PORTS:
-            return f"{peer},{flow.protocol.lower()}:{flow.port}" in peers.members
