@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import hook
 from lab.spec import LabSpec, Namespace, Pod
 
 from . import suite as suites
@@ -18,8 +19,17 @@ from .suite import Suite, SuiteError
 
 Labels = Mapping[str, str]
 _OF_STEPS = {"does", "policies", "labels", "pods", "namespaces", "allowed", "denied", "rest"}
-_OF_CASES = _OF_STEPS - {"does"} | {"name", "rules", "invalid", "then"}
+_OF_ENFORCEMENT = {"hook", "always_allowed_sources"}
+_OF_CASES = _OF_STEPS - {"does"} | {"name", "rules", "invalid", "then", *_OF_ENFORCEMENT}
 _VERDICTS = {"allowed": True, "denied": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """How the product is told to enforce: the role's variables of these names."""
+
+    hook: str = hook.FIRST
+    always_allowed_sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Step:
     spec: LabSpec
     policies: tuple[Mapping[str, Any], ...]
     expected: Mapping[Flow, bool]
+    enforcement: Enforcement = Enforcement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def read_file(suite: Suite, file: Path) -> tuple[Case, ...]:
 def _case(suite: Suite, file: Path, item: Mapping[str, Any]) -> Case:
     where = f"{suite.name}/{file.stem}: {item.get('name')}"
     _check_fields(where, item, _OF_CASES)
-    state = _State(suite, where)
+    state = _State(suite, where, _enforcement(where, item))
     first = {key: value for key, value in item.items() if key in _OF_STEPS}
     case = Case(
         suite=suite.name,
@@ -81,6 +92,13 @@ def _case(suite: Suite, file: Path, item: Mapping[str, Any]) -> Case:
     return case
 
 
+def _enforcement(where: str, item: Mapping[str, Any]) -> Enforcement:
+    found = Enforcement(item.get("hook", hook.FIRST), tuple(item.get("always_allowed_sources", ())))
+    if found.hook not in hook.HOOKS:
+        raise SuiteError(f"{where}: hook is one of {', '.join(hook.HOOKS)}")
+    return found
+
+
 def _check_fields(where: str, item: Mapping[str, Any], known: set[str]) -> None:
     if unknown := item.keys() - known:
         raise SuiteError(f"{where}: unknown fields {sorted(unknown)}")
@@ -90,8 +108,9 @@ class _State:
     """What the steps so far have made of a suite's cluster. What a step names takes the place of what was there under
     that name; null takes it away."""
 
-    def __init__(self, suite: Suite, where: str) -> None:
+    def __init__(self, suite: Suite, where: str, enforcement: Enforcement) -> None:
         self._suite = suite
+        self._enforcement = enforcement
         self._where = where
         self._policies: dict[str, Any] = {}
         self._labels: dict[str, Labels] = {}
@@ -121,6 +140,7 @@ class _State:
             spec=replace(self._suite.spec, pods=pods, namespaces=namespaces),
             policies=tuple(policy(key, item) for key, item in self._policies.items()),
             expected=self._expected(change, matrix),
+            enforcement=self._enforcement,
         )
 
     def _put(self, known: dict[str, Any], changes: Mapping[str, Any]) -> None:

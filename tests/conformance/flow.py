@@ -18,7 +18,7 @@ FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
 PROTOCOLS = ("TCP", "UDP", "SCTP", "ICMP")
 
 _LINE = re.compile(r"(?P<sources>.+?) -> (?P<targets>.+?) at (?P<ports>.+?)(?: over (?P<family>ipv[46]))?")
-_TARGET = re.compile(r"service \S+|\S+")
+_TARGET = re.compile(r"(?:service|balancer) \S+|nodeport \S+ via \S+|\S+")
 
 
 class FlowError(ValueError):
@@ -27,9 +27,10 @@ class FlowError(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Flow:
-    """A connection that a case tells about. ``target`` may be a Service: ``service NAMESPACE/NAME``.
+    """A connection that a case tells about.
 
-    ``protocol`` ICMP has port 0: an echo request.
+    ``target`` may be a Service (``conformance.kube_proxy``), whose own ``port`` is then meant. ``protocol`` ICMP has
+    port 0: an echo request.
     """
 
     source: str
@@ -37,6 +38,11 @@ class Flow:
     port: int
     protocol: str
     family: Family
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it asks its target by its own address."""
+        return " " not in self.target
 
     @property
     def at(self) -> str:

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import Options
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Settings
 from lab.cluster import Cluster
 from lab.lab import Lab
 from lab.probe import Answer, Probe
 from lab.product import Product
 
-from .case import Step
+from .case import Enforcement, Step
 from .flow import Flow
-from .offline import address, of_family
+from .kube_proxy import asked_at
 from .suite import narrowed
 
 # A port that nobody answers on refuses, which says that the packet came through.
@@ -39,9 +42,9 @@ class OnKernel:
     """Takes one lab of a suite's cluster from step to step. ``converge`` puts in force what its API says; without one
     the product's steps run in this process."""
 
-    def __init__(self, lab: Lab, converge: Callable[[], object] | None = None) -> None:
+    def __init__(self, lab: Lab, converge: Callable[[Enforcement], object] | None = None) -> None:
         self._lab = lab
-        self._converge = converge or Product(lab).converge
+        self._converge = converge or partial(_converge, lab)
         self._validates = True
 
     def enforce(self, step: Step, *, invalid: bool = False) -> None:
@@ -60,7 +63,7 @@ class OnKernel:
                 self._lab.delete({**old, **head})
         for policy in step.policies:
             self._lab.apply(policy)
-        self._converge()
+        self._converge(step.enforcement)
 
     def _become(self, wanted: Cluster) -> None:
         """A pod that only gets other labels stays: what is new, moves or goes is made anew."""
@@ -92,10 +95,12 @@ class OnKernel:
         )
 
     def _probe(self, flow: Flow) -> Probe:
-        if flow.target.startswith("service "):
-            ips = self._lab.service_ips(flow.target.removeprefix("service "))
-            return Probe(flow.source, of_family(ips, flow.family), flow.port, flow.protocol)
-        return Probe(flow.source, address(self._lab.cluster, flow.target, flow.family), flow.port, flow.protocol)
+        return Probe(flow.source, *asked_at(self._lab.cluster, flow), flow.protocol)
+
+
+def _converge(lab: Lab, enforcement: Enforcement) -> None:
+    settings = Settings(always_allowed_sources=enforcement.always_allowed_sources)
+    Product(lab, settings, Options(hook=enforcement.hook)).converge()
 
 
 def _passed(answer: Answer) -> bool:

@@ -8,7 +8,7 @@ parentheses, and in a verdict, are rules of the semantics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
@@ -71,8 +71,51 @@ def between_ends(snapshot: Snapshot, start: End, end: End, protocol: str, port: 
     if start.node and start.node == end.node and (start.pod is None or end.pod is None):
         return Verdict(True, (33,))
     connection = _Connection(start, end, protocol, port)
-    sides = (_judge_side(snapshot, "Egress", connection), _judge_side(snapshot, "Ingress", connection))
-    # (2): both have to agree; of a denied connection only the side that denies is worth telling.
+    return _agreed([_judge_side(snapshot, "Egress", connection), _judge_side(snapshot, "Ingress", connection)])
+
+
+def at_node(
+    snapshot: Snapshot,
+    node: str,
+    source: str,
+    destination: str,
+    protocol: str,
+    port: int,
+    always_allowed: Collection[str] = (),
+) -> Verdict:
+    """One node's part of it, for a connection that looks so when that node forwards it (15, 27).
+
+    A node judges for its own pods only, and takes a node's address for what it says: what the node sends itself it
+    does not forward (33). ``always_allowed``: CIDRs of a setting of ours that opens what is behind exposed Services.
+    """
+    start, end = locate(snapshot, source), locate(snapshot, destination)
+    if start.address == end.address:
+        return Verdict(True, (32,))
+    connection = _Connection(start, end, protocol, port)
+    sides = []
+    if start.pod is not None and start.node == node:
+        sides.append(_judge_side(snapshot, "Egress", connection))
+    if end.pod is not None and end.node == node and not _is_always_let_in(snapshot, connection, always_allowed):
+        sides.append(_judge_side(snapshot, "Ingress", connection))
+    return _agreed(sides or [Verdict(True, (2,))])
+
+
+def _is_always_let_in(snapshot: Snapshot, connection: _Connection, sources: Collection[str]) -> bool:
+    pod = connection.destination.pod
+    return (
+        pod is not None
+        and any(items.block_matches({"cidr": each}, connection.source.address) for each in sources)
+        and any(
+            service.namespace == pod.namespace
+            and service.type in ("NodePort", "LoadBalancer")
+            and service.selector.items() <= pod.labels.items()
+            for service in snapshot.services
+        )
+    )
+
+
+def _agreed(sides: Collection[Verdict]) -> Verdict:
+    """(2): all have to agree; of a denied connection only the side that denies is worth telling."""
     allowed = all(side.allowed for side in sides)
     telling = [side for side in sides if side.allowed == allowed]
     return Verdict(allowed, tuple(sorted({rule for side in telling for rule in side.rules})))

@@ -25,7 +25,9 @@ DIRECTORY = Path(__file__).parent / "suites"
 _CLUSTER = "cluster.yaml"
 
 _PORT = re.compile(r"(?P<port>\d+)/(?P<protocol>TCP|UDP|SCTP)(?: (?P<name>\S+))?")
-_SERVICE_PORT = re.compile(r"(?P<port>\d+) to (?P<target>\d+)/(?P<protocol>TCP|UDP|SCTP)")
+_SERVICE_PORT = re.compile(
+    r"(?P<port>\d+) to (?P<target>\d+)/(?P<protocol>TCP|UDP|SCTP)(?: by node port (?P<node_port>\d+))?"
+)
 
 
 class SuiteError(ValueError):
@@ -115,7 +117,8 @@ def _service(suite: str, key: str, item: dict[str, Any]) -> Service:
 def _service_port(found: re.Match[str]) -> ServicePort:
     # Named, as the API wants it where a Service has several: kube-proxy tells them apart by name.
     name = f"{found['protocol'].lower()}-{found['port']}"
-    return ServicePort(int(found["port"]), int(found["target"]), _protocol(found), name)
+    node_port = int(found["node_port"] or 0)
+    return ServicePort(int(found["port"]), int(found["target"]), _protocol(found), name, node_port)
 
 
 def _matched(suite: str, pattern: re.Pattern[str], text: str) -> re.Match[str]:

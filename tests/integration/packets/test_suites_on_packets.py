@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conformance import suite
-from conformance.case import Case, all_cases
+from conformance.case import Case, Enforcement, all_cases
 from conformance.flow import FAMILIES
 from conformance.kernel import OnKernel
 from conformance.random_cases import random_case
@@ -91,6 +91,6 @@ def test_a_run_of_the_playbook_over_ssh_does_the_same(packets: None) -> None:
                 assert not difference, f"{case.id}\n{difference}"
 
 
-def _enforce(lab: Lab) -> None:
+def _enforce(lab: Lab, _enforcement: Enforcement) -> None:
     done = lab.run_in("ctl", [ANSIBLE_PLAYBOOK, str(ROOT / "playbooks/enforce.yml")])
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from conformance import case, suite
-from conformance.case import Case
+from conformance.case import Case, Enforcement
 from conformance.flow import Flow, FlowError, Matrix, read
 from conformance.suite import SuiteError
 
@@ -64,6 +64,13 @@ def test_a_service_is_one_target() -> None:
     assert flow == Flow("x/a", "service x/front", 8001, "TCP", "ipv4")
 
 
+@pytest.mark.parametrize("target", ["balancer x/front", "nodeport x/front via node-1"])
+def test_a_service_may_be_asked_from_outside(target: str) -> None:
+    found = list(read(f"ext -> {target} x/b at 80/TCP over ipv4", MATRIX))
+    assert [flow.target for flow in found] == [target, "x/b"]
+    assert [flow.is_direct for flow in found] == [False, True]
+
+
 @pytest.mark.parametrize(
     "line",
     ["x/a to x/b at 80/TCP", "x/a -> x/b at 80", "x/a -> x/b at 80/XXX", "x/a -> x/b at 8/ICMP", "q/* -> x/b at ICMP"],
@@ -74,6 +81,13 @@ def test_a_line_that_tells_of_no_connection_is_refused(line: str) -> None:
 
 
 # Steps
+
+
+def test_how_the_product_enforces_is_the_cases_matter(tmp_path: Path) -> None:
+    told = {"hook": "after_kube_services", "always_allowed_sources": ["198.51.100.0/24"]}
+    verdicts = {"denied": ["x/b -> x/a at 80/TCP"], "allowed": ["x/b -> y/a at 80/TCP"], "then": [{"policies": {}}]}
+    found = read_case(tmp_path, {"policies": DENY, **verdicts, **told})
+    assert {step.enforcement for step in found.steps} == {Enforcement("after_kube_services", ("198.51.100.0/24",))}
 
 
 def test_a_step_keeps_what_it_does_not_name(tmp_path: Path) -> None:
@@ -131,6 +145,7 @@ def test_the_rest_is_all_of_the_matrix_that_is_not_named(tmp_path: Path) -> None
         ({"then": [{"name": "again"}]}, "unknown fields"),
         ({"policies": {"x/z": None}}, "not there to take away"),
         ({"labels": {"x/z": {}}}, "which are not there"),
+        ({"hook": "last"}, "hook is one of first, after_kube_services"),
     ],
 )
 def test_a_case_that_is_not_well_written_is_refused_by_name(tmp_path: Path, item: dict[str, Any], message: str) -> None:

@@ -29,6 +29,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import (
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings
 from conformance import oracle
+from conformance.case import Enforcement
 from conformance.offline import Enforced
 
 DEFAULTS = Settings()
@@ -98,7 +99,7 @@ class World:
 
     @cached_property
     def enforced(self) -> Enforced:
-        return Enforced(self.snapshot, self.settings)
+        return Enforced(self.snapshot, Enforcement(always_allowed_sources=self.settings.always_allowed_sources))
 
     @cached_property
     def rulesets(self) -> tuple[Ruleset, ...]:
