@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,9 +18,21 @@ from .flow import Flow, FlowError, Matrix, read
 from .suite import Suite, SuiteError
 
 Labels = Mapping[str, str]
-_OF_STEPS = {"does", "policies", "labels", "pods", "namespaces", "allowed", "denied", "rest"}
+_OF_STEPS = {
+    "does",
+    "run",
+    "policies",
+    "labels",
+    "pods",
+    "namespaces",
+    "allowed",
+    "denied",
+    "rest",
+    "lasting",
+    "trying",
+}
 _OF_ENFORCEMENT = {"hook", "always_allowed_sources"}
-_OF_CASES = _OF_STEPS - {"does"} | {"name", "rules", "invalid", "then", *_OF_ENFORCEMENT}
+_OF_CASES = _OF_STEPS - {"does", "run"} | {"name", "rules", "invalid", "then", *_OF_ENFORCEMENT}
 _VERDICTS = {"allowed": True, "denied": False}
 
 
@@ -34,13 +46,32 @@ class Enforcement:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The cluster and its policies after a change, and whether each flow passes then. ``does``: the change in words."""
+    """The cluster and its policies after a change, and whether each flow passes then. ``does``: the change in words.
+
+    ``begins`` are flows that begin here and go on through all later steps, ``tries`` those that are sent here in vain,
+    without pause, until the next step lets them through; ``lasting`` are those of both kinds of earlier steps.
+    ``in_force``: the step that the product has last run for; None: this one.
+    """
 
     does: str
     spec: LabSpec
     policies: tuple[Mapping[str, Any], ...]
     expected: Mapping[Flow, bool]
     enforcement: Enforcement = Enforcement()
+    begins: tuple[Flow, ...] = ()
+    tries: tuple[Flow, ...] = ()
+    lasting: tuple[Flow, ...] = ()
+    in_force: Step | None = None
+
+    def over(self, families: Collection[str]) -> Step:
+        """With the flows of these families only."""
+        return replace(
+            self,
+            expected={flow: verdict for flow, verdict in self.expected.items() if flow.family in families},
+            begins=tuple(flow for flow in self.begins if flow.family in families),
+            tries=tuple(flow for flow in self.tries if flow.family in families),
+            lasting=tuple(flow for flow in self.lasting if flow.family in families),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +120,8 @@ def _case(suite: Suite, file: Path, item: Mapping[str, Any]) -> Case:
     )
     if {verdict for step in case.steps for verdict in step.expected.values()} != {True, False}:
         raise SuiteError(f"{where}: says nothing unless something is allowed and something denied")
+    if case.steps[-1].begins or case.steps[-1].tries:
+        raise SuiteError(f"{where}: what begins in the last step outlasts none")
     return case
 
 
@@ -116,6 +149,8 @@ class _State:
         self._labels: dict[str, Labels] = {}
         self._pods = {pod.key: pod for pod in suite.spec.pods}
         self._namespaces = {each.name: each for each in suite.spec.namespaces}
+        self._lasting: tuple[Flow, ...] = ()
+        self._last: Step | None = None
 
     def step(self, change: Mapping[str, Any]) -> Step:
         _check_fields(self._where, change, _OF_STEPS)
@@ -135,13 +170,25 @@ class _State:
             raise SuiteError(f"{self._where}: labels of {sorted(strange)}, which are not there")
         pods, namespaces = tuple(self._labelled_pods()), tuple(self._labelled_namespaces())
         matrix = Matrix.of(self._suite.matrix, (pod.key for pod in pods if pod.has_network))
-        return Step(
+        last = self._last
+        begins, tries = (tuple(self._flows(change.get(field), matrix)) for field in ("lasting", "trying"))
+        if any(flow.protocol != "UDP" for flow in tries):
+            raise SuiteError(f"{self._where}: only UDP is sent whether or not it comes through")
+        known = [*((flow, True) for flow in begins), *((flow, False) for flow in tries)]
+        known += [(flow, True) for flow in (last.tries if last else ())]
+        self._last = Step(
             does=change.get("does", ""),
             spec=replace(self._suite.spec, pods=pods, namespaces=namespaces),
             policies=tuple(policy(key, item) for key, item in self._policies.items()),
-            expected=self._expected(change, matrix),
+            expected=self._expected(change, matrix, known),
             enforcement=self._enforcement,
+            begins=begins,
+            tries=tries,
+            lasting=self._lasting,
+            in_force=None if last is None or change.get("run", True) else last.in_force or last,
         )
+        self._lasting += begins + tries
+        return self._last
 
     def _put(self, known: dict[str, Any], changes: Mapping[str, Any]) -> None:
         for key, item in changes.items():
@@ -160,20 +207,28 @@ class _State:
         for name, namespace in self._namespaces.items():
             yield replace(namespace, labels=self._labels.get(name, namespace.labels))
 
-    def _expected(self, change: Mapping[str, Any], matrix: Matrix) -> Mapping[Flow, bool]:
+    def _expected(
+        self, change: Mapping[str, Any], matrix: Matrix, known: list[tuple[Flow, bool]]
+    ) -> Mapping[Flow, bool]:
+        """``known``: what follows from flows that last."""
         expected: dict[Flow, bool] = {}
-        try:
-            for word, verdict in _VERDICTS.items():
-                for line in change.get(word) or ():
-                    for flow in read(line, matrix):
-                        if expected.setdefault(flow, verdict) != verdict:
-                            raise SuiteError(f"{self._where}: {flow} is both allowed and denied")
-            if rest := change.get("rest"):
-                for flow in matrix.flows():
-                    expected.setdefault(flow, _VERDICTS[rest])
-        except FlowError as error:
-            raise SuiteError(f"{self._where}: {error}") from error
+        told = [
+            (flow, verdict) for word, verdict in _VERDICTS.items() for flow in self._flows(change.get(word), matrix)
+        ]
+        for flow, verdict in (*told, *known):
+            if expected.setdefault(flow, verdict) != verdict:
+                raise SuiteError(f"{self._where}: {flow} is both allowed and denied")
+        if rest := change.get("rest"):
+            for flow in matrix.flows():
+                expected.setdefault(flow, _VERDICTS[rest])
         return expected
+
+    def _flows(self, lines: list[str] | None, matrix: Matrix) -> Iterator[Flow]:
+        for line in lines or ():
+            try:
+                yield from read(line, matrix)
+            except FlowError as error:
+                raise SuiteError(f"{self._where}: {error}") from error
 
 
 def policy(key: str, spec: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Settings
 from lab.cluster import Cluster
 from lab.lab import Lab
-from lab.probe import Answer, Probe
+from lab.probe import Answer, LastingFlows, Probe
 from lab.product import Product
 
 from .case import Enforcement, Step
@@ -32,10 +32,11 @@ class RejectedError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """``passes``: by flow; ``answers``: what the prober heard, to print beside it."""
+    """``passes``: by flow; ``answers``: what the prober heard, to print beside it; ``stopped``: of the flows that last."""
 
     passes: Mapping[Flow, bool]
     answers: Mapping[Flow, str]
+    stopped: tuple[Flow, ...] = ()
 
 
 class OnKernel:
@@ -46,6 +47,7 @@ class OnKernel:
         self._lab = lab
         self._converge = converge or partial(_converge, lab)
         self._validates = True
+        self._lasting: list[tuple[tuple[Flow, ...], LastingFlows]] = []
 
     def enforce(self, step: Step, *, invalid: bool = False) -> None:
         """Make the API's objects the step's, then converge. What was there before goes in the same step.
@@ -63,7 +65,8 @@ class OnKernel:
                 self._lab.delete({**old, **head})
         for policy in step.policies:
             self._lab.apply(policy)
-        self._converge(step.enforcement)
+        if step.in_force is None:
+            self._converge(step.enforcement)
 
     def _become(self, wanted: Cluster) -> None:
         """A pod that only gets other labels stays: what is new, moves or goes is made anew."""
@@ -83,6 +86,28 @@ class OnKernel:
             again = self._ask(doubtful)
             return Seen({**seen.passes, **again.passes}, {**seen.answers, **again.answers})
         return seen
+
+    def begin(self, step: Step) -> None:
+        """Begin the flows of this step that later ones have to let pass. Raises LabError when one gets no data."""
+        for flows, is_tried in ((step.begins, False), (step.tries, True)):
+            if flows:
+                probes = [self._probe(flow) for flow in flows]
+                self._lasting.append((flows, self._lab.flows(probes, answered=not is_tried)))
+
+    def stopped(self) -> tuple[Flow, ...]:
+        """The flows that were begun and have no more data."""
+        return tuple(
+            flow
+            for flows, running in self._lasting
+            for flow, goes_on in zip(flows, running.go_on(), strict=True)
+            if not goes_on
+        )
+
+    def end(self) -> None:
+        """End the flows that were begun."""
+        while self._lasting:
+            _flows, running = self._lasting.pop()
+            running.stop()
 
     def _ask(self, flows: Sequence[Flow], **options: float) -> Seen:
         answers = self._lab.probe([self._probe(flow) for flow in flows], **options)

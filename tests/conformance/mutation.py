@@ -113,7 +113,10 @@ def first_failures(cases: Iterable[Case]) -> dict[str, str]:
 
 def _fails(case: Case) -> bool:
     try:
-        return any(offline.by_walk(step, step.expected) != step.expected for step in case.steps)
+        return any(
+            offline.by_walk(step, step.expected) != step.expected or offline.stopped_by_walk(step)
+            for step in case.steps
+        )
     except Exception:
         # A mutant may fail in any way, and each counts as noticed.
         return True

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
@@ -63,6 +64,14 @@ class Enforced:
             for packet in (_first(leg, protocol), *_back(leg, protocol))
         )
 
+    def keeps(self, way: Iterable[Leg], protocol: str) -> bool:
+        """Whether every node on the way goes on forwarding a connection that it knows."""
+        return all(
+            self.filter(leg.node).passes(packet)
+            for leg in _judged(way, self._enforcement)
+            for packet in (replace(_first(leg, protocol), state="ESTABLISHED"), *_back(leg, protocol))
+        )
+
     def filter(self, node: str) -> Filter:
         if node not in self._filters:
             text = self.files(node)
@@ -108,8 +117,10 @@ def _version(leg: Leg) -> int:
 
 
 def snapshot_of(step: Step) -> Snapshot:
+    """Of what is in force: the cluster may have moved on."""
+    known = step.in_force or step
     gathering = Gathering()
-    for raw in (*objects.all_objects(Cluster.of(step.spec)), *step.policies):
+    for raw in (*objects.all_objects(Cluster.of(known.spec)), *known.policies):
         gathering.add(raw["kind"], raw)
     return gathering.snapshot({})
 
@@ -164,6 +175,14 @@ def by_walk(step: Step, flows: Iterable[Flow]) -> Mapping[Flow, bool]:
     """Raises :class:`UncertainError`."""
     enforced, cluster = Enforced(snapshot_of(step), step.enforcement), Cluster.of(step.spec)
     return {flow: _by_walk(enforced, cluster, flow) for flow in flows}
+
+
+def stopped_by_walk(step: Step) -> tuple[Flow, ...]:
+    """Of the flows that last until this step, those that do not get through it."""
+    enforced, cluster = Enforced(snapshot_of(step), step.enforcement), Cluster.of(step.spec)
+    return tuple(
+        flow for flow in step.lasting if not all(enforced.keeps(way, flow.protocol) for way in ways(cluster, flow))
+    )
 
 
 def _by_walk(enforced: Enforced, cluster: Cluster, flow: Flow) -> bool:

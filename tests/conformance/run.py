@@ -10,10 +10,11 @@ from __future__ import annotations
 import multiprocessing
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any, Literal, get_args
 
 from lab.lab import Lab, unused_id
@@ -21,7 +22,7 @@ from lab.spec import Family
 
 from . import offline, suite
 from .case import Case, Step
-from .flow import FAMILIES, Flow
+from .flow import FAMILIES
 from .kernel import OnKernel, Seen
 from .table import differences, truth
 
@@ -101,38 +102,44 @@ def _run(name: str, cases: Iterable[Case], target: Target) -> Iterator[Outcome]:
         judge = _judge(name, target, stack)
         for case in cases:
             start = time.monotonic()
-            asked = [_of_families(step.expected, target.families) for step in case.steps]
-            failures = (_failure(case, number, judge, flows) for number, flows in enumerate(asked))
+            steps = [step.over(target.families) for step in case.steps]
+            failures = [_failure(number, step, seen) for number, step, seen in zip(count(1), steps, judge(case, steps))]
+            flows = sum(len(step.expected) for step in steps)
             failure = "\n\n".join(filter(None, failures))
-            yield Outcome(case.id, target, sum(map(len, asked)), failure, round(time.monotonic() - start, 3))
+            yield Outcome(case.id, target, flows, failure, round(time.monotonic() - start, 3))
 
 
-def _of_families(expected: Mapping[Flow, bool], families: Sequence[Family]) -> Mapping[Flow, bool]:
-    return {flow: verdict for flow, verdict in expected.items() if flow.family in families}
-
-
-def _failure(case: Case, number: int, judge: Any, expected: Mapping[Flow, bool]) -> str:
-    step = case.steps[number]
-    seen = judge(case, step, expected)
-    wrong = differences(expected, seen.passes, seen.answers)
-    if not wrong:
+def _failure(number: int, step: Step, seen: Seen) -> str:
+    wrong = differences(step.expected, seen.passes, seen.answers)
+    if not wrong and not seen.stopped:
         return ""
     does = f" ({step.does})" if step.does else ""
-    return f"step {number + 1}{does}\n{truth(expected, seen.passes)}\n\n{wrong}"
+    stopped = [f"did not go on: {flow}" for flow in seen.stopped]
+    return "\n".join([f"step {number}{does}", truth(step.expected, seen.passes), "", wrong, *stopped])
 
 
-def _judge(name: str, target: Target, stack: ExitStack) -> Any:
+def _judge(name: str, target: Target, stack: ExitStack) -> Callable[[Case, Sequence[Step]], Iterator[Seen]]:
     match target.backend:
         case "oracle":
-            return lambda _case, step, expected: Seen(offline.by_oracle(step, expected), {})
+            return lambda _case, steps: (Seen(offline.by_oracle(step, step.expected), {}) for step in steps)
         case "walk":
-            return lambda _case, step, expected: Seen(offline.by_walk(step, expected), {})
+            return lambda _case, steps: (_by_walk(step) for step in steps)
         case variant:
             spec = suite.narrowed(suite.named(name).spec, variant, target.families)
             kernel = OnKernel(stack.enter_context(Lab.up(unused_id(), spec)))
             return partial(_by_kernel, kernel)
 
 
-def _by_kernel(kernel: OnKernel, case: Case, step: Step, expected: Mapping[Flow, bool]) -> Seen:
-    kernel.enforce(step, invalid=case.invalid)
-    return kernel.ask(expected)
+def _by_walk(step: Step) -> Seen:
+    return Seen(offline.by_walk(step, step.expected), {}, offline.stopped_by_walk(step))
+
+
+def _by_kernel(kernel: OnKernel, case: Case, steps: Sequence[Step]) -> Iterator[Seen]:
+    try:
+        for step in steps:
+            kernel.enforce(step, invalid=case.invalid)
+            seen = kernel.ask(step.expected)
+            yield replace(seen, stopped=kernel.stopped())
+            kernel.begin(step)
+    finally:
+        kernel.end()

@@ -40,6 +40,7 @@ class Agent:
             "watch": self._watch,
             "unwatch": self._unwatch,
             "flow": self._flow,
+            "goes_on": self._goes_on,
             "unflow": self._unflow,
         }
 
@@ -98,7 +99,11 @@ class Agent:
         return await self.watches.stop(request["id"])
 
     async def _flow(self, request: Request) -> int:
-        return await self.flows.start([Target(*fields) for fields in request["probes"]])
+        targets = [Target(*fields) for fields in request["probes"]]
+        return await self.flows.start(targets, answered=request["answered"])
+
+    async def _goes_on(self, request: Request) -> list[bool]:
+        return await self.flows.go_on(request["id"])
 
     async def _unflow(self, request: Request) -> list[dict[str, Any]]:
         return await self.flows.stop(request["id"])

@@ -18,6 +18,8 @@ from .patience import patience
 from .sockets import LONGEST_MESSAGE, Target, make_socket
 
 _START_PATIENCE = 5.0
+# So many pieces of data, each sent after a pause, cannot all have been under way.
+_ENOUGH = 20
 
 
 class _Flow:
@@ -29,18 +31,21 @@ class _Flow:
         self.sent = 0
         self.longest_silence = 0.0
         self.error = ""
+        self._arrivals = 0
+        self._arrived = asyncio.Event()
         self._last = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Returns when the first data has come. Raises OSError when none does."""
+    async def start(self, *, answered: bool) -> None:
+        """Returns when the first data has come. Raises OSError when none does; ``answered`` False: does not wait."""
         made = make_socket(self.target)
         loop = asyncio.get_running_loop()
         try:
             async with patience(_START_PATIENCE):
                 await connect(made, self.target)
-                await loop.sock_sendall(made, b"S")
-                await loop.sock_recv(made, LONGEST_MESSAGE)
+                if answered:
+                    await loop.sock_sendall(made, b"S")
+                    await loop.sock_recv(made, LONGEST_MESSAGE)
         except TimeoutError:
             made.close()
             raise OSError(f"no data from {self.target.address} port {self.target.port}") from None
@@ -57,6 +62,7 @@ class _Flow:
                 await body(made)
             except OSError as error:
                 self.error = str(error)
+                self._arrived.set()
 
     async def _download(self, made: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -86,6 +92,20 @@ class _Flow:
         now = time.monotonic()
         self.longest_silence = max(self.longest_silence, now - self._last)
         self._last = now
+        self._arrivals += 1
+        self._arrived.set()
+
+    async def goes_on(self) -> bool:
+        """Whether data still comes, and more than was under way."""
+        enough = self._arrivals + _ENOUGH
+        try:
+            async with patience(_START_PATIENCE):
+                while self._arrivals < enough and not self.error:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return not self.error
 
     async def stop(self) -> dict[str, Any]:
         if not self.error:
@@ -106,11 +126,11 @@ class Flows:
         self._numbers = itertools.count(1)
         self._running: dict[int, list[_Flow]] = {}
 
-    async def start(self, targets: Sequence[Target]) -> int:
+    async def start(self, targets: Sequence[Target], *, answered: bool) -> int:
         flows = [_Flow(target) for target in targets]
         try:
             for flow in flows:
-                await flow.start()
+                await flow.start(answered=answered)
         except OSError:
             for flow in flows:
                 await flow.stop()
@@ -118,6 +138,10 @@ class Flows:
         number = next(self._numbers)
         self._running[number] = flows
         return number
+
+    async def go_on(self, number: int) -> list[bool]:
+        """Raises KeyError when there is none of the number."""
+        return list(await asyncio.gather(*(flow.goes_on() for flow in self._running[number])))
 
     async def stop(self, number: int) -> list[dict[str, Any]]:
         """Raises KeyError when there is none of the number."""

@@ -351,9 +351,9 @@ class Lab(LiveCluster):
         """Attempts without pause until ``stop``; ``options`` are those of :meth:`lab.probe.Prober.continuous`."""
         return self.prober.continuous(probes, **options)
 
-    def flows(self, probes: Sequence[Probe]) -> LastingFlows:
-        """A download or UDP exchange for each probe until ``stop``."""
-        return self.prober.flows(probes)
+    def flows(self, probes: Sequence[Probe], **options: bool) -> LastingFlows:
+        """A download or UDP exchange for each probe until ``stop``; ``options``: :meth:`lab.probe.Prober.flows`."""
+        return self.prober.flows(probes, **options)
 
 
 def unused_id() -> str:

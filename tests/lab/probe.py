@@ -102,9 +102,12 @@ class Prober:
         """Begin attempts for every probe each ``interval`` seconds until ``stop``."""
         return Continuous(_Conversation(self._agent), probes, self._fields(probes), interval, timeout)
 
-    def flows(self, probes: Sequence[Probe]) -> LastingFlows:
-        """Begin a flow for each probe; returns when each has had data. Raises LabError when one gets none."""
-        return LastingFlows(_Conversation(self._agent), probes, self._fields(probes))
+    def flows(self, probes: Sequence[Probe], *, answered: bool = True) -> LastingFlows:
+        """Begin a flow for each probe; returns when each has had data. Raises LabError when one gets none.
+
+        ``answered`` False: UDP that is sent without pause whether or not anything comes back.
+        """
+        return LastingFlows(_Conversation(self._agent), probes, self._fields(probes), answered=answered)
 
     def serve(self, name: str, place: str, ips: Sequence[str], ports: Sequence[tuple[int, str]]) -> None:
         with _Conversation(self._agent) as agent:
@@ -190,15 +193,22 @@ class Continuous:
 class LastingFlows:
     """Flows that go on. ``stop`` ends them and reports on each; ``with`` stops too."""
 
-    def __init__(self, agent: _Conversation, probes: Sequence[Probe], fields: list[list[Any]]) -> None:
+    def __init__(
+        self, agent: _Conversation, probes: Sequence[Probe], fields: list[list[Any]], *, answered: bool
+    ) -> None:
         self._agent = agent
         self._probes = list(probes)
         try:
-            self._id = agent.ask(op="flow", probes=fields)
+            self._id = agent.ask(op="flow", probes=fields, answered=answered)
         except LabError:
             agent.close()
             raise
         self.reports: list[FlowReport] = []
+
+    def go_on(self) -> list[bool]:
+        """Of each, whether it still gets data: more than was under way."""
+        found: list[bool] = self._agent.ask(op="goes_on", id=self._id)
+        return found
 
     def stop(self) -> list[FlowReport]:
         if not self.reports:

@@ -135,6 +135,34 @@ def test_the_rest_is_all_of_the_matrix_that_is_not_named(tmp_path: Path) -> None
     assert Flow("x/a", "x/a", 80, "TCP", "ipv4") not in step.expected
 
 
+def test_flows_that_begin_in_a_step_have_to_outlast_all_later_ones(tmp_path: Path) -> None:
+    lasting, tried = "x/b -> x/a at 80/TCP over ipv4", "x/c -> x/a at 80/UDP over ipv4"
+    found = read_case(
+        tmp_path,
+        {
+            "policies": DENY,
+            "lasting": [lasting],
+            "trying": [tried],
+            "then": [{"policies": {"x/a": None}}, {"policies": DENY, "denied": [lasting, tried]}],
+        },
+    )
+    first, second, third = found.steps
+    [begun], [waiting] = first.begins, first.tries
+    assert (str(begun), str(waiting)) == (lasting, tried)
+    assert first.expected == {begun: True, waiting: False}
+    assert second.expected == {waiting: True}, "the next step is what lets it through"
+    assert (first.lasting, second.lasting, third.lasting) == ((), (begun, waiting), (begun, waiting))
+    assert third.over(["ipv6"]).lasting == ()
+
+
+def test_without_a_run_the_state_before_stays_in_force(tmp_path: Path) -> None:
+    verdicts = {"denied": ["x/b -> x/a at 80/TCP"], "allowed": ["x/b -> y/a at 80/TCP"]}
+    late = {"run": False, "policies": {"x/a": None}}
+    found = read_case(tmp_path, {"policies": DENY, **verdicts, "then": [late, late | {"policies": DENY}, {}]})
+    first, second, third, last = found.steps
+    assert (first.in_force, second.in_force, third.in_force, last.in_force) == (None, first, first, None)
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
@@ -145,6 +173,9 @@ def test_the_rest_is_all_of_the_matrix_that_is_not_named(tmp_path: Path) -> None
         ({"then": [{"name": "again"}]}, "unknown fields"),
         ({"policies": {"x/z": None}}, "not there to take away"),
         ({"labels": {"x/z": {}}}, "which are not there"),
+        ({"lasting": ["x/b -> y/a at 80/TCP"], "denied": ["x/b -> x/a at 80/TCP"]}, "outlasts none"),
+        ({"lasting": ["x/b -> x/a at 80/TCP"], "denied": ["x/b -> x/a at 80/TCP"]}, "both allowed and denied"),
+        ({"trying": ["x/b -> x/a at 80/TCP"]}, "only UDP is sent"),
         ({"hook": "last"}, "hook is one of first, after_kube_services"),
     ],
 )
