@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     outcomes = [outcome for target in targets for outcome in _shown(cases, target, options.jobs)]
     _write(options, cases, outcomes)
     failed = sum(not each.passed for each in outcomes)
+    if left_out := sum(each.left_out for each in outcomes):
+        print(f"{left_out} connections left to the packet walk: no packets can show them")
     print(f"{len(outcomes) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -18,19 +18,8 @@ from .flow import Flow, FlowError, Matrix, read
 from .suite import Suite, SuiteError
 
 Labels = Mapping[str, str]
-_OF_STEPS = {
-    "does",
-    "run",
-    "policies",
-    "labels",
-    "pods",
-    "namespaces",
-    "allowed",
-    "denied",
-    "rest",
-    "lasting",
-    "trying",
-}
+_OF_FLOWS = {"allowed", "denied", "rest", "lasting", "trying"}
+_OF_STEPS = {"does", "run", "policies", "labels", "pods", "namespaces", *_OF_FLOWS}
 _OF_ENFORCEMENT = {"hook", "always_allowed_sources"}
 _OF_CASES = _OF_STEPS - {"does", "run"} | {"name", "rules", "invalid", "then", *_OF_ENFORCEMENT}
 _VERDICTS = {"allowed": True, "denied": False}
@@ -212,9 +201,7 @@ class _State:
     ) -> Mapping[Flow, bool]:
         """``known``: what follows from flows that last."""
         expected: dict[Flow, bool] = {}
-        told = [
-            (flow, verdict) for word, verdict in _VERDICTS.items() for flow in self._flows(change.get(word), matrix)
-        ]
+        told = [(flow, _VERDICTS[word]) for word in _VERDICTS for flow in self._flows(change.get(word), matrix)]
         for flow, verdict in (*told, *known):
             if expected.setdefault(flow, verdict) != verdict:
                 raise SuiteError(f"{self._where}: {flow} is both allowed and denied")

@@ -16,7 +16,7 @@ from typing import Any
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# ICMP, with port 0, stands for every protocol of which NetworkPolicy says nothing (22, 23).
+# ICMP, and IP (with a protocol's number as port), are what NetworkPolicy says nothing of (22, 23).
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL = re.compile(r"(?=.{1,63}\Z)[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?")

@@ -13,7 +13,7 @@ that node. (``lab.kube_proxy`` has the rules themselves.) A Service is asked by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from lab.cluster import OUTSIDE, Cluster, family_of
@@ -58,7 +58,9 @@ class _End:
 
 def ways(cluster: Cluster, flow: Flow) -> tuple[Way, ...]:
     """The ways that a flow can take, of which chance takes one. Raises :class:`UnknownWayError`."""
-    source = _end(cluster, flow.source, flow.family)
+    source = _end(cluster, flow.sender, flow.family)
+    if flow.claims:
+        source = replace(source, address=address(cluster, flow.claims, flow.family))
     kind, _space, rest = flow.target.partition(" ")
     match kind:
         case "service" | "balancer" | "nodeport":

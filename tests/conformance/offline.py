@@ -27,6 +27,7 @@ from .walk import Filter, Packet, hops
 _FIRST_PLACE = Enforcement()
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
 # Of a router's or a receiver's errors: which of their types it is makes no difference to any rule of ours.
+_SOLICITATION = 135
 _UNREACHABLE = {4: 3, 6: 1}
 _FABRIC = {4: GATEWAY["ipv4"], 6: GATEWAY["ipv6"]}
 
@@ -94,11 +95,19 @@ def _judged(way: Iterable[Leg], enforcement: Enforcement) -> list[Leg]:
 
 
 def _first(leg: Leg, protocol: str) -> Packet:
-    return Packet(leg.source, leg.destination, _name(leg, protocol), leg.port)
+    if protocol == "ND":
+        # Connection tracking leaves it out.
+        name = _name(leg, protocol)
+        return Packet(leg.source, leg.destination, name, state="UNTRACKED", icmp_type=_SOLICITATION)
+    return Packet(leg.source, leg.destination, _name(leg, protocol), 0 if protocol == "IP" else leg.port)
 
 
 def _back(leg: Leg, protocol: str) -> Iterator[Packet]:
     """What belongs to a connection that was let through: replies, and errors from its end and from on the way."""
+    if protocol == "ND":
+        advertisement = replace(_first(leg, protocol), source=leg.destination, destination=leg.source)
+        yield replace(advertisement, icmp_type=_SOLICITATION + 1)
+        return
     yield Packet(leg.destination, leg.source, _name(leg, protocol), state="ESTABLISHED")
     for sender in (leg.destination, _FABRIC[_version(leg)]):
         error = _UNREACHABLE[_version(leg)]
@@ -106,7 +115,7 @@ def _back(leg: Leg, protocol: str) -> Iterator[Packet]:
 
 
 def _name(leg: Leg, protocol: str) -> str:
-    return _ICMP[_version(leg)] if protocol == "ICMP" else protocol.lower()
+    return _ICMP[_version(leg)] if protocol in ("ICMP", "ND") else protocol.lower()
 
 
 def _version(leg: Leg) -> int:

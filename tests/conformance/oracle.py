@@ -68,6 +68,9 @@ def between_ends(snapshot: Snapshot, start: End, end: End, protocol: str, port: 
     """:func:`judge`, of two that :func:`locate` has found."""
     if start.address == end.address:
         return Verdict(True, (32,))
+    if protocol == "ND":
+        # IPv6's neighbour discovery, without which there is nobody to speak to.
+        return Verdict(True, (22,))
     if start.node and start.node == end.node and (start.pod is None or end.pod is None):
         return Verdict(True, (33,))
     connection = _Connection(start, end, protocol, port)

@@ -26,6 +26,7 @@ def write_json(file: Path, cases: Sequence[Case], outcomes: Sequence[Outcome]) -
             "backend": each.target.backend,
             "families": list(each.target.families),
             "flows": each.flows,
+            "left_out": each.left_out,
             "passed": each.passed,
             "failure": each.failure,
             "seconds": each.seconds,

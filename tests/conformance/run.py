@@ -44,13 +44,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one case went: how many flows were asked, and what is wrong, with its tables (empty: it passed)."""
+    """How one case went: how many flows were asked, and what is wrong, with its tables (empty: it passed).
+
+    ``left_out``: how many flows could not be asked here (``conformance.kernel.impossible``).
+    """
 
     case: str
     target: Target
     flows: int
     failure: str
     seconds: float
+    left_out: int = 0
 
     @property
     def passed(self) -> bool:
@@ -103,19 +107,22 @@ def _run(name: str, cases: Iterable[Case], target: Target) -> Iterator[Outcome]:
         for case in cases:
             start = time.monotonic()
             steps = [step.over(target.families) for step in case.steps]
-            failures = [_failure(number, step, seen) for number, step, seen in zip(count(1), steps, judge(case, steps))]
-            flows = sum(len(step.expected) for step in steps)
+            seen = list(judge(case, steps))
+            failures = [_failure(*each) for each in zip(count(1), steps, seen)]
+            flows = sum(len(each.passes) for each in seen)
             failure = "\n\n".join(filter(None, failures))
-            yield Outcome(case.id, target, flows, failure, round(time.monotonic() - start, 3))
+            left_out = sum(len(each.left_out) for each in seen)
+            yield Outcome(case.id, target, flows, failure, round(time.monotonic() - start, 3), left_out)
 
 
 def _failure(number: int, step: Step, seen: Seen) -> str:
-    wrong = differences(step.expected, seen.passes, seen.answers)
+    expected = {flow: verdict for flow, verdict in step.expected.items() if flow not in seen.left_out}
+    wrong = differences(expected, seen.passes, seen.answers)
     if not wrong and not seen.stopped:
         return ""
     does = f" ({step.does})" if step.does else ""
     stopped = [f"did not go on: {flow}" for flow in seen.stopped]
-    return "\n".join([f"step {number}{does}", truth(step.expected, seen.passes), "", wrong, *stopped])
+    return "\n".join([f"step {number}{does}", truth(expected, seen.passes), "", wrong, *stopped])
 
 
 def _judge(name: str, target: Target, stack: ExitStack) -> Callable[[Case, Sequence[Step]], Iterator[Seen]]:

@@ -24,7 +24,7 @@ except ImportError:  # PyYAML without libyaml: the same, slower
 DIRECTORY = Path(__file__).parent / "suites"
 _CLUSTER = "cluster.yaml"
 
-_PORT = re.compile(r"(?P<port>\d+)/(?P<protocol>TCP|UDP|SCTP)(?: (?P<name>\S+))?")
+_PORT = re.compile(r"(?P<port>\d+)/(?P<protocol>TCP|UDP|SCTP|IP)(?: (?P<name>\S+))?")
 _SERVICE_PORT = re.compile(
     r"(?P<port>\d+) to (?P<target>\d+)/(?P<protocol>TCP|UDP|SCTP)(?: by node port (?P<node_port>\d+))?"
 )

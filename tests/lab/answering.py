@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The servers on the pods' ports. They say who answers and whose address they see.
 
-TCP and SCTP: one line of JSON at once; after a byte ``S`` from the client, numbers without end (a download).
-UDP: the same line for every datagram, followed by the datagram itself.
+TCP and SCTP: one line of JSON at once; after a byte ``S`` from the client, numbers without end (a slow download), after
+``B`` and a number of bytes, so many, as fast as can be. UDP: the same line for every datagram, followed by the datagram
+itself. Other IP protocols: the line for every datagram that is ``?``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from . import sctp
-from .sockets import LONGEST_MESSAGE, Target, make_socket
+from . import arrivals, sctp
+from .sockets import LONGEST_MESSAGE, QUESTION, Target, make_socket, raw_content
 
 CHUNK = 1024
 PACE = 0.01
@@ -72,12 +73,14 @@ class Answering:
         made = make_socket(at)
         self._sockets[name].append(made)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if at.family == socket.AF_INET6:
+        if at.family == socket.AF_INET6 and at.protocol != "IP":
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((at.address, at.port))
         loop = asyncio.get_running_loop()
         if at.protocol == "UDP":
             loop.add_reader(made, self._datagrams, name, made)
+        elif at.protocol == "IP":
+            loop.add_reader(made, self._raw_datagrams, name, made)
         else:
             made.listen(1024)
             loop.add_reader(made, self._accept, name, made)
@@ -96,8 +99,18 @@ class Answering:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             while True:
                 data, sender = made.recvfrom(LONGEST_MESSAGE)
+                arrivals.arrived(data, name, sender[0])
                 with contextlib.suppress(OSError):
                     made.sendto(_line(name, sender[0]) + data, sender)
+
+    def _raw_datagrams(self, name: str, made: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while True:
+                packet, sender = made.recvfrom(LONGEST_MESSAGE)
+                # Answers to clients of this place come by here too.
+                if raw_content(made.family, packet) == QUESTION:
+                    with contextlib.suppress(OSError):
+                        made.sendto(_line(name, sender[0]), (sender[0], 0))
 
     def _accept(self, name: str, made: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
@@ -115,6 +128,9 @@ class Answering:
             async with asyncio.timeout(_PATIENCE):
                 wish = await loop.sock_recv(connection, 1)
             number = 0
+            if wish == b"B":
+                size = struct.unpack("!I", await loop.sock_recv(connection, 4))[0]
+                await loop.sock_sendall(connection, bytes(size))
             while wish == b"S":
                 await loop.sock_sendall(connection, struct.pack("!Q", number).ljust(CHUNK, b"."))
                 number += 1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One attempt to reach an address from a place: TCP, UDP, SCTP or ICMP echo, with real sockets."""
+"""One attempt to reach an address from a place: TCP, UDP, SCTP, ICMP echo or any IP protocol, with real sockets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import sctp
+from . import arrivals, sctp
 from .patience import patience
-from .sockets import LONGEST_MESSAGE, Target, make_socket
+from .sockets import LONGEST_MESSAGE, QUESTION, Target, make_socket, raw_content
 
 _ECHO = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _REASONS = {
@@ -108,17 +108,38 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 async def _ask(made: socket.socket, target: Target, outcome: Outcome) -> None:
     loop = asyncio.get_running_loop()
+    if target.forged:
+        with arrivals.awaited() as (datagram, arrival):
+            await loop.sock_sendall(made, datagram)
+            outcome.server, outcome.source = await arrival
+        return
     if target.protocol == "ICMP":
-        await loop.sock_sendall(made, struct.pack("!BBHHH8s", _ECHO[target.family], 0, 0, 0, 1, b"lab-echo"))
+        head = struct.pack("!BBHHH8s", _ECHO[target.family], 0, 0, 0, 1, b"lab-echo")
+        await loop.sock_sendall(made, head + bytes(target.payload))
         await loop.sock_recv(made, LONGEST_MESSAGE)
         outcome.server, outcome.source = target.address, made.getsockname()[0]
         return
-    if target.protocol == "UDP":
-        await loop.sock_sendall(made, b"?")
+    if target.protocol in ("UDP", "IP"):
+        await loop.sock_sendall(made, QUESTION + bytes(target.payload))
     data = await loop.sock_recv(made, LONGEST_MESSAGE)
+    while target.protocol == "IP" and (data := raw_content(target.family, data)) == QUESTION:
+        # The other side's question to the server of this place.
+        data = await loop.sock_recv(made, LONGEST_MESSAGE)
     if not data:
         raise OSError(errno.ECONNRESET, "closed without an answer")
     _understand(data, outcome)
+    if target.protocol == "TCP" and target.payload:
+        await _download(made, target.payload)
+
+
+async def _download(made: socket.socket, size: int) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(made, struct.pack("!cI", b"B", size))
+    while size > 0:
+        data = await loop.sock_recv(made, size)
+        if not data:
+            raise OSError(errno.ECONNRESET, "closed within a download")
+        size -= len(data)
 
 
 def _understand(data: bytes, outcome: Outcome) -> None:

@@ -224,7 +224,10 @@ def _peer_routes(cluster: Cluster, node: str) -> list[str]:
 
 def _pod_lines_on_node(pod: Pod) -> list[str]:
     name = host_interface(pod.key)
-    return [f"link set {name} up", *(f"route add {ip}/{_LENGTH[family_of(ip)][1]} dev {name}" for ip in pod.ips)]
+    return [
+        f"link set {name} mtu {pod.mtu} up",
+        *(f"route add {ip}/{_LENGTH[family_of(ip)][1]} dev {name}" for ip in pod.ips),
+    ]
 
 
 def _pod_lines(pod: Pod) -> list[str]:

@@ -20,9 +20,12 @@ _ANSWER_PATIENCE = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """From a place (a pod's key, a node's name, ``ext``, ``ctl``) to an address. Protocol: TCP, UDP, SCTP or ICMP.
+    """From a place (a pod's key, a node's name, ``ext``, ``ctl``) to an address. Protocol: TCP, UDP, SCTP, ICMP or IP
+    (then ``port`` is the IP protocol's number).
 
-    ``from_address`` binds the source; empty: the kernel's choice.
+    ``from_address`` binds the source; empty: the kernel's choice. ``forged``: it is somebody else's, who would get the
+    answer, so that a datagram (UDP) that arrives is the answer. ``payload``: so many bytes more, of a TCP download or
+    of a UDP datagram or an echo, which may then need fragments.
     """
 
     source: str
@@ -30,6 +33,8 @@ class Probe:
     port: int = 8080
     protocol: str = "TCP"
     from_address: str = ""
+    forged: bool = False
+    payload: int = 0
 
     def __str__(self) -> str:
         at = f"[{self.address}]" if ":" in self.address else self.address
@@ -119,7 +124,10 @@ class Prober:
 
     def _fields(self, probes: Sequence[Probe]) -> list[list[Any]]:
         known = {place: self._namespace(place) for place in {probe.source for probe in probes}}
-        return [[known[each.source], each.address, each.port, each.protocol, each.from_address] for each in probes]
+        return [
+            [known[each.source], each.address, each.port, each.protocol, each.from_address, each.forged, each.payload]
+            for each in probes
+        ]
 
 
 class _Conversation:

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 
 from .netns import entered
 
-LONGEST_MESSAGE = 2048
+LONGEST_MESSAGE = 8192
+QUESTION = b"?"
 _KINDS = {
     "TCP": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
     "UDP": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
     "SCTP": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
+}
+# A socket that may take any address for its own. The module has no name for IPv6's option.
+_TRANSPARENT = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TRANSPARENT),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
 }
 
 
@@ -24,6 +30,8 @@ class Target:
     port: int
     protocol: str
     source: str = ""
+    forged: bool = False
+    payload: int = 0
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -36,9 +44,18 @@ def make_socket(target: Target) -> socket.socket:
         if target.protocol == "ICMP":
             number = socket.IPPROTO_ICMP if target.family == socket.AF_INET else socket.IPPROTO_ICMPV6
             made = socket.socket(target.family, socket.SOCK_DGRAM, number)
+        elif target.protocol == "IP":
+            made = socket.socket(target.family, socket.SOCK_RAW, target.port)
         else:
             made = socket.socket(target.family, *_KINDS[target.protocol])
     made.setblocking(False)
+    if target.forged:
+        made.setsockopt(*_TRANSPARENT[target.family], 1)
     if target.source:
         made.bind((target.source, 0))
     return made
+
+
+def raw_content(family: int, packet: bytes) -> bytes:
+    """What a raw socket's packet carries. IPv4's come with their header."""
+    return packet[(packet[0] & 15) * 4 :] if family == socket.AF_INET else packet

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Family = Literal["ipv4", "ipv6"]
-Protocol = Literal["TCP", "UDP", "SCTP"]
+# IP: the "port" is then the number of an IP protocol that has none.
+Protocol = Literal["TCP", "UDP", "SCTP", "IP"]
 Variant = Literal["nft", "legacy"]
 ProxyMode = Literal["iptables", "nftables", "ipvs", "none"]
 # Interfaces by which a datapath that bypasses FORWARD is recognised.
@@ -67,7 +68,7 @@ class Pod:
     """A pod. The lab gives it a network namespace only where it has one in Kubernetes: running, not hostNetwork.
 
     ``listen`` are ports that the lab answers on although no container declares them. ``ips`` empty: the node's
-    next free ones.
+    next free ones. ``mtu`` is that of its node's end of the wire: the pod, which does not know, can only send less.
     """
 
     namespace: str
@@ -80,6 +81,7 @@ class Pod:
     phase: Literal["Pending", "Running", "Succeeded", "Failed"] = "Running"
     terminating: bool = False
     ips: tuple[str, ...] = ()
+    mtu: int = 1500
 
     @property
     def key(self) -> str:

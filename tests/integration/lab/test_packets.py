@@ -57,6 +57,48 @@ def test_a_dropped_packet_is_a_timeout_and_a_rejected_one_is_not(lab: Lab, proto
     assert lab.reach("shop/client-2", "shop/web-1", protocol=protocol).reason == "refused"
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_what_is_larger_than_a_packet_goes_in_fragments(lab: Lab, family: str) -> None:
+    address = lab.ip("shop/web-2", family)
+    probes = [Probe("shop/client-1", address, 8080, protocol, payload=3000) for protocol in ("UDP", "ICMP")]
+    assert all(answer.ok for answer in lab.probe(probes))
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_any_ip_protocol_can_be_spoken(make_lab: MakeLab, family: str) -> None:
+    server, client = (Pod("x", name, "node-1", listen=(Port(253, "IP"),)) for name in ("server", "client"))
+    with make_lab(LabSpec((Node("node-1"),), pods=(server, client))) as own:
+        pairs = [("x/client", "x/server"), ("x/server", "x/client"), ("ext", "x/server"), ("x/client", "ext")]
+        answers = own.probe([Probe(source, own.ip(target, family), 253, "IP") for source, target in pairs])
+        assert [answer.server for answer in answers[:3]] == ["x/server", "x/client", "x/server"]
+        assert answers[0].source == own.ip("x/client", family)
+        assert not answers[3].ok, "nobody answers there"
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_forged_datagram_counts_when_it_arrives(lab: Lab, family: str) -> None:
+    claimed, address = lab.ip("ctl", family), lab.ip("shop/web-1", family)
+    probes = [Probe("ext", address, port, "UDP", claimed, forged=True) for port in (8080, 8081)]
+    arrived, lost = lab.probe(probes)
+    assert (arrived.ok, arrived.server, arrived.source) == (True, "shop/web-1", claimed)
+    assert lost.reason == "timeout"
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_download_meets_a_small_mtu_on_its_way(make_lab: MakeLab, family: str) -> None:
+    server, client = Pod("x", "server", "node-2"), Pod("x", "client", "node-1", mtu=1280)
+    with make_lab(LabSpec((Node("node-1"), Node("node-2")), pods=(server, client))) as own:
+        download = Probe("x/client", own.ip("x/server", family), 8080, "TCP", payload=1 << 17)
+        tool, message = {
+            "ipv4": ("iptables", "-p icmp --icmp-type fragmentation-needed"),
+            "ipv6": ("ip6tables", "-p ipv6-icmp --icmpv6-type packet-too-big"),
+        }[family]
+        own.nodes["node-2"].run(f"{tool} -I FORWARD {message} -j DROP")
+        assert own.probe([download])[0].reason == "silent"
+        own.nodes["node-2"].run(f"{tool} -D FORWARD {message} -j DROP")
+        assert own.probe([download])[0].ok
+
+
 def test_netfilter_sees_the_ports_of_sctp(lab: Lab) -> None:
     node = lab.nodes[lab.cluster.pods["shop/web-1"].node]
     node.run("iptables -I FORWARD -p sctp -m multiport --dports 8080 -j DROP")
@@ -163,6 +205,18 @@ def test_undisturbed_flows_have_no_stall(lab: Lab) -> None:
         download, exchange = flows.stop()
     assert exchange.lost <= 2
     assert download.received > 10_000
+
+
+def test_lasting_flows_tell_whether_they_still_get_data(lab: Lab) -> None:
+    address = lab.ip("shop/web-2")
+    node = lab.nodes[lab.cluster.pods["shop/client-1"].node]
+    flow, other = Probe("shop/client-1", address, 8080, "TCP"), Probe("shop/client-1", address, 8080, "UDP")
+    unanswered = Probe("shop/client-1", lab.ip("ext"), 9, "UDP")
+    with lab.flows([flow, other]) as answered, lab.flows([unanswered], answered=False) as silent:
+        assert answered.go_on() == [True, True]
+        node.run(f"iptables -I FORWARD -d {address} -p udp -j DROP")
+        assert answered.go_on() == [True, False]
+        assert silent.go_on() == [False]
 
 
 def test_a_flow_that_nobody_answers_is_an_error(lab: Lab) -> None:

@@ -28,7 +28,14 @@ _JOBS = 3
 _PART = {
     ("rules", "nft"): 1,
     ("rules", "legacy"): 5,
+    ("services", "nft"): 4,
+    ("services", "legacy"): 8,
+    ("time", "nft"): 5,
+    ("time", "legacy"): 13,
+    ("packets", "nft"): 2,
+    ("packets", "legacy"): 6,
 }
+_IN_ONE_FAMILY = ("rules", "packets")
 _PLAYBOOK_PART = 20
 _OTHERS = {"nft": 12, "legacy": 48}
 _TARGETS = (
@@ -52,7 +59,7 @@ def _parts() -> Iterator[Any]:
 def _wholes() -> Iterator[Any]:
     for target in _TARGETS:
         for each in suite.all_suites():
-            if target in _DUAL_STACK or each.name == "rules":
+            if target in _DUAL_STACK or each.name in _IN_ONE_FAMILY:
                 yield pytest.param(each.name, target, 1, marks=pytest.mark.full, id=f"{each.name} on {target}: all")
 
 

@@ -71,9 +71,37 @@ def test_a_service_may_be_asked_from_outside(target: str) -> None:
     assert [flow.is_direct for flow in found] == [False, True]
 
 
+@pytest.mark.parametrize("at", ["253/IP", "80/UDP/fragments", "ICMP/fragments", "80/TCP/bulk"])
+def test_odd_packets_have_words_of_their_own(at: str) -> None:
+    assert flows(f"x/a -> x/b at {at}") == {f"x/a -> x/b at {at} over {family}" for family in ("ipv4", "ipv6")}
+
+
+def test_neighbour_discovery_is_of_ipv6() -> None:
+    assert flows("x/a -> x/b at ND") == {"x/a -> x/b at ND over ipv6"}
+
+
+def test_a_source_may_have_a_nodes_address() -> None:
+    [forged, plain] = read("ext as node-1 x/a -> x/b at 80/UDP over ipv4", MATRIX)
+    assert (forged.sender, forged.claims, forged.is_direct) == ("ext", "node-1", False)
+    assert (plain.sender, plain.claims, plain.is_direct) == ("x/a", "", True)
+
+
 @pytest.mark.parametrize(
     "line",
-    ["x/a to x/b at 80/TCP", "x/a -> x/b at 80", "x/a -> x/b at 80/XXX", "x/a -> x/b at 8/ICMP", "q/* -> x/b at ICMP"],
+    [
+        "x/a to x/b at 80/TCP",
+        "x/a -> x/b at 80",
+        "x/a -> x/b at 80/XXX",
+        "x/a -> x/b at 8/ICMP",
+        "x/a -> x/b at IP",
+        "x/a -> x/b at 8/ND",
+        "x/a -> x/b at ND over ipv4",
+        "x/a -> x/b at 80/TCP/fragments",
+        "x/a -> x/b at 80/UDP/bulk",
+        "x/a -> x/b at 80/UDP/pieces",
+        "x/a as node-1 -> x/b at 80/TCP",
+        "q/* -> x/b at ICMP",
+    ],
 )
 def test_a_line_that_tells_of_no_connection_is_refused(line: str) -> None:
     with pytest.raises(FlowError):
