@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import hook
+
 from .case import Case, Step
 from .flow import Flow
 
@@ -112,6 +114,10 @@ _OF: Mapping[str, _Uses] = {
     "IPv6": _flow(lambda flow: flow.family == "ipv6"),
     "nodes and outside": _flow(lambda flow: "/" not in flow.source or "/" not in flow.target),
     "Services": _flow(lambda flow: " " in flow.target),
+    "fragments, and downloads in large segments": _flow(lambda flow: bool(flow.how)),
+    "forged nodes' addresses": _flow(lambda flow: bool(flow.claims)),
+    "our jump behind kube-proxy's chains": lambda case: case.steps[0].enforcement.hook != hook.FIRST,
+    "connections that last": lambda case: any(step.lasting for step in case.steps),
     "policies that come, change and go": _change(lambda step: step.policies),
     "labels that change": _change(_labels),
     "pods and namespaces that come and go": _change(_names),
