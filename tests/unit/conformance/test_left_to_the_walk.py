@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from conformance import suite
-from conformance.case import all_cases
+from conformance.case import Case, all_cases
 from conformance.flow import Flow, Matrix, read
 from conformance.kernel import impossible
 from lab.cluster import Cluster
@@ -46,7 +46,7 @@ def test_all_else_is_asked(line: str) -> None:
     assert impossible(CLUSTER, flow(line)) == ""
 
 
-def test_no_case_is_left_out_whole() -> None:
-    for case in all_cases():
-        asked = [flow for step in case.steps for flow in step.expected if not impossible(Cluster.of(step.spec), flow)]
-        assert {step.expected[flow] for step in case.steps for flow in asked if flow in step.expected} == {True, False}
+@pytest.mark.parametrize("case", [case for case in all_cases() if case.suite == "packets"], ids=lambda case: case.name)
+def test_what_is_left_of_a_case_still_says_something(case: Case) -> None:
+    [step] = case.steps
+    assert {verdict for flow, verdict in step.expected.items() if not impossible(CLUSTER, flow)} == {True, False}

@@ -12,9 +12,9 @@ from conformance import mutation
 from conformance.mutation import ROOT, Mutant
 
 COLLECTION = ROOT / "collections/ansible_collections/npm/netpol"
-# Rules that no line of ours decides: 13 (each run reads all labels anew), 27 (packets
-# have what kube-proxy made of them), 33 (the FORWARD hook does not see such traffic), 35 and 37 (each run compiles all
-# anew), and 41 to 43 (other programs' defects).
+# Rules that no line of ours decides: 13 (each run reads all labels anew), 27 (packets have what kube-proxy made of
+# them), 33 (the FORWARD hook does not see such traffic), 35 and 37 (each run compiles all anew), and 41 to 43 (other
+# programs' defects).
 NO_LINE_OF_OURS = {13, 27, 33, 35, 37, 41, 42, 43}
 # The suite that catches most of them in the least time is asked first.
 _QUICK = ("rules",)
