@@ -73,7 +73,7 @@ class Node:
         tools.populate(self.bin, self.spec.alternative or "nft")
         self._write_files(addresses, keys)
         namespaces = ["nsenter", f"--net={netns.path(self.namespace)}", "unshare", "--mount", "--propagation", "slave"]
-        own_pids = ["--pid", "--fork", "--kill-child", "--uts"]
+        own_pids = ["--pid", "--fork", "--kill-child", "--uts", "--ipc"]
         init = ["sh", str(_INIT), str(self.directory), self.name, shell]
         with (self.directory / "sshd.log").open("wb") as log:
             self._init = subprocess.Popen(
@@ -135,7 +135,7 @@ class Node:
 
     def _entering(self) -> list[str]:
         pid = self.pid
-        namespaces = ["--mount", "--uts", "--net", f"--pid=/proc/{pid}/ns/pid_for_children"]
+        namespaces = ["--mount", "--uts", "--ipc", "--net", f"--pid=/proc/{pid}/ns/pid_for_children"]
         return ["nsenter", "-t", str(pid), *namespaces, "--wd=/", "--"]
 
     def run(

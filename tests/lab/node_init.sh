@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first process of a lab's node, in mount, pid, uts and network namespaces of its own: gives the node its own
+# The first process of a lab's node, in mount, pid, ipc, uts and network namespaces of its own: gives the node its own
 # /run, /tmp, /home, /root, /var/log, accounts and shell, hides Python, and runs sshd. When it ends, so does all in it.
 #   node_init.sh DIRECTORY NAME SHELL
 set -eu
@@ -18,7 +18,7 @@ chown 1000:1000 /home/azureuser
 
 # Made beside and moved: the directory with the node's files is below /run itself.
 mount -t tmpfs -o size=64m,mode=0755 tmpfs "$directory/run"
-mkdir "$directory/run/lab" "$directory/run/lab/bin" "$directory/run/sshd" "$directory/run/lock"
+mkdir "$directory/run/lab" "$directory/run/lab/bin" "$directory/run/lab/containers" "$directory/run/sshd" "$directory/run/lock"
 chmod 1777 "$directory/run/lock"
 mount --bind "$directory/bin" "$directory/run/lab/bin"
 cp "$directory"/ssh/* "$directory/run/lab/"
