@@ -109,6 +109,7 @@ class Lab(LiveCluster):
 
     def _start_api(self, arguments: Sequence[str], spec: LabSpec) -> None:
         where = ["--state-dir", str(self.directory / "api"), "--bind", self.ips("ctl")[0], "--port", "6443"]
+        where += ["--nodes", str(self.directory / "nodes")]
         inside = ["nsenter", f"--net={netns.path(self.namespace('ctl'))}", "--"]
         self._start_child([*inside, sys.executable, "-m", "lab.api", *where, *arguments], "api", "api/ready")
         self.api.load([*objects.all_objects(self.cluster), *spec.objects])

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from lab.kubelet.pods import Kubelets
+
 from .identities import Identity
 from .records import Object
 from .resources import Catalog
@@ -32,6 +34,10 @@ def main() -> None:
         store=Store(Catalog(options.serve), validate=not options.no_validate),
         bookmark_seconds=options.bookmark_seconds,
     )
+    if options.nodes:
+        server.run_pods(Kubelets(server.store, lambda name: _node_pid(options.nodes, name)))
+    elif options.run_pods:
+        server.run_pods(Kubelets(server.store))
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -56,8 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--serve", action="append", default=[], metavar="RESOURCE", help="an optional resource")
     parser.add_argument("--no-validate", action="store_true", help="store objects as they are")
     parser.add_argument("--bookmark-seconds", type=float, default=5.0)
+    runs = parser.add_mutually_exclusive_group()
+    runs.add_argument("--nodes", type=Path, metavar="DIR", help="run pods in the lab's nodes (NAME/pid is below it)")
+    runs.add_argument("--run-pods", action="store_true", help="run pods as plain processes of this machine")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does")
     return parser
+
+
+def _node_pid(nodes: Path, name: str) -> int:
+    return int((nodes / name / "pid").read_text())
 
 
 def _identity(text: str) -> Identity:

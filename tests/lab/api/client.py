@@ -116,6 +116,10 @@ class Client:
     def settings(self, **settings: Any) -> None:
         self.request("PUT", "/lab/settings", settings)
 
+    def evict(self, namespace: str, name: str, message: str = "") -> None:
+        """The node's kubelet evicts a pod that a client created."""
+        self.request("POST", "/lab/evict", {"namespace": namespace, "name": name, "message": message})
+
     def compact(self) -> None:
         self.request("POST", "/lab/compact")
 

@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .faults import Fault, Faults
+from .features import Features
 from .identities import Identities, Identity
 from .requestlog import RequestLog
 from .requests import Answer, Request
 from .store import Store
+
+if TYPE_CHECKING:
+    from lab.kubelet.pods import Kubelets
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Control:
     faults: Faults
     identities: Identities
     requests: RequestLog
+    features: Features
+    kubelets: Kubelets | None = None
 
     def answer(self, request: Request) -> Answer:
         """ApiError 400 for values that aren't understood, 404 for an unknown control."""
@@ -45,6 +51,9 @@ class Control:
                 return {"loaded": self.store.load(documents)}
             case "PUT", "settings":
                 self._set(request.document())
+            case "POST", "evict" if self.kubelets is not None:
+                order = request.document()
+                self.kubelets.evict(order["namespace"], order["name"], order.get("message", ""))
             case "POST", "compact":
                 return {"resourceVersion": str(self.store.compact())}
             case _:
@@ -64,9 +73,15 @@ class Control:
                 raise errors.ApiError(405, f"{method} is not allowed on faults")
 
     def _set(self, settings: dict[str, Any]) -> None:
-        if unknown := set(settings) - {"validate", "serve"}:
+        if unknown := set(settings) - {"validate", "serve", "kubelet", "minor", "ping_seconds"}:
             raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
         if "serve" in settings:
             self.store.catalog.serve(settings["serve"])
         if "validate" in settings:
             self.store.validate = bool(settings["validate"])
+        if "kubelet" in settings:
+            if self.kubelets is None:
+                raise ValueError("no kubelets run")
+            self.kubelets.settings.change(settings["kubelet"])
+        self.features.minor = int(settings.get("minor", self.features.minor))
+        self.features.ping_seconds = float(settings.get("ping_seconds", self.features.ping_seconds))

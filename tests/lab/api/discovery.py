@@ -7,20 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .features import Features
 from .resources import VERBS, Catalog, Resource
 
 REVIEWS_GROUP = "authorization.k8s.io"
-VERSION = {
-    "major": "1",
-    "minor": "34",
-    "gitVersion": "v1.34.0+lab",
-    "gitCommit": "",
-    "gitTreeState": "clean",
-    "buildDate": "2026-01-01T00:00:00Z",
-    "goVersion": "none",
-    "compiler": "none",
-    "platform": "linux/amd64",
-}
 _REVIEWS = {
     "name": "selfsubjectaccessreviews",
     "singularName": "selfsubjectaccessreview",
@@ -28,15 +18,22 @@ _REVIEWS = {
     "kind": "SelfSubjectAccessReview",
     "verbs": ["create"],
 }
+_EXEC = {
+    "name": "pods/exec",
+    "singularName": "",
+    "namespaced": True,
+    "kind": "PodExecOptions",
+    "verbs": ["create", "get"],
+}
 
 
-def document_at(catalog: Catalog, path: Sequence[str]) -> dict[str, Any] | None:
+def document_at(catalog: Catalog, features: Features, path: Sequence[str]) -> dict[str, Any] | None:
     """The discovery document of a path (its segments), or None when there is none."""
     groups = {each.group: each.version for each in catalog.served() if each.group} | {REVIEWS_GROUP: "v1"}
     addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]
     listed = [_group(name, groups[name]) for name in sorted(groups)]
     documents: dict[tuple[str, ...], dict[str, Any]] = {
-        ("version",): dict(VERSION),
+        ("version",): features.version(),
         ("api",): {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses},
         ("apis",): {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed},
         ("api", "v1"): _resource_list(catalog, "", "v1"),
@@ -75,4 +72,5 @@ def _entries(resource: Resource) -> list[dict[str, Any]]:
     if not resource.status:
         return [entry]
     status = {"name": f"{resource.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
-    return [entry, status | {"namespaced": resource.namespaced, "kind": resource.kind}]
+    entries = [entry, status | {"namespaced": resource.namespaced, "kind": resource.kind}]
+    return [*entries, dict(_EXEC)] if resource.kind == "Pod" else entries

@@ -86,6 +86,11 @@ def unauthorized() -> ApiError:
     return ApiError(401, "Unauthorized")
 
 
+def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
+    message = f'{_qualified(group, plural)} "{name}" is forbidden: {why}'
+    return ApiError(403, message, details=_details(group, plural, name))
+
+
 def not_found(group: str, plural: str, name: str) -> ApiError:
     return ApiError(404, f'{_qualified(group, plural)} "{name}" not found', details=_details(group, plural, name))
 

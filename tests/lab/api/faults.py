@@ -9,22 +9,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-KINDS = ("status", "cut", "hangup", "truncate", "expire", "delay", "stale", "mutate", "certificate")
+EXEC_KINDS = ("exec-cut", "exec-close", "exec-reset", "exec-stall")
+DENIALS = ("webhook", "quota")
+KINDS = (
+    *("status", "cut", "hangup", "truncate", "expire", "delay", "stale", "mutate", "certificate"),
+    *EXEC_KINDS,
+    *DENIALS,
+)
 CERTIFICATES = ("other-ca", "wrong-host", "expired")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """README.md says what each kind does and which fields it reads. ``times`` None: until it is cleared."""
+    """README.md says what each kind does and which fields it reads.
+
+    ``skip``: how many requests that it matches go by before it begins. ``times`` None: until it is cleared.
+    """
 
     kind: str
     resource: str = "*"
     verb: str = "*"
     page: int | None = None
+    skip: int = 0
     times: int | None = None
     code: int = 500
+    message: str = ""
     retry_after: int | None = None
     seconds: float = 0.0
+    after_bytes: int = 0
     resource_version: int | None = None
     certificate: str = ""
     apply: tuple[Mapping[str, Any], ...] = ()
@@ -50,6 +62,8 @@ class Fault:
     def matches(self, verb: str, resource: str, page: int | None) -> bool:
         return (
             self.kind != "certificate"
+            and (self.kind not in EXEC_KINDS or resource == "pods/exec")
+            and (self.kind not in DENIALS or verb == "create" or resource == "pods/exec")
             and self.verb in {"*", verb}
             and self.resource in {"*", resource}
             and self.page in {None, page}
@@ -62,6 +76,7 @@ class _Active:
     number: int
     fault: Fault
     hits: int = field(default=0)
+    skipped: int = field(default=0)
 
     def is_spent(self) -> bool:
         return self.fault.times is not None and self.hits >= self.fault.times
@@ -94,9 +109,13 @@ class Faults:
         """The fault that this request meets, counted as a hit."""
         with self._lock:
             for each in self._active:
-                if not each.is_spent() and each.fault.matches(verb, resource, page):
-                    each.hits += 1
-                    return each.fault
+                if each.is_spent() or not each.fault.matches(verb, resource, page):
+                    continue
+                if each.skipped < each.fault.skip:
+                    each.skipped += 1
+                    continue
+                each.hits += 1
+                return each.fault
             return None
 
     def take_certificate(self) -> str:

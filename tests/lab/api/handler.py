@@ -14,12 +14,14 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .faults import Fault
+from .exec import ConnectionCutError, Exec, Session
+from .faults import DENIALS, EXEC_KINDS, Fault
 from .identities import ADMIN, Identity
 from .paging import ContinueToken, expired_token
 from .requestlog import RequestRecord
 from .requests import Answer, Request
 from .service import PUBLIC, Call
+from .websocket import WebSocket
 
 if TYPE_CHECKING:
     from .server import Core
@@ -94,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_half(answer)
         elif fault and fault.kind == "truncate" and answer.lines is None:
             self._send(Answer(answer.code, answer.body[: len(answer.body) // 2], answer.headers))
+        elif answer.exec is not None:
+            self._run(answer.exec, fault)
         elif answer.lines is not None:
             self._stream(answer.lines, cut=bool(fault and fault.kind == "cut"))
         else:
@@ -110,14 +114,16 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, request: Request, identity: Identity, fault: Fault | None) -> Answer:
         if fault and fault.kind == "status":
             message = "Unauthorized" if fault.code == 401 else f"the lab answers {fault.code} here"
-            raise errors.ApiError(fault.code, message, retry_after=fault.retry_after)
+            raise errors.ApiError(fault.code, fault.message or message, retry_after=fault.retry_after)
         if fault and fault.kind == "expire":
             raise expired_token(ContinueToken.decode(request.query["continue"]))
         user = request.headers.get("impersonate-user")
         if user:
             identity = self.core.identities.impersonated(identity, user)
         stale = fault.resource_version if fault and fault.kind == "stale" else None
-        return self.core.service.answer(Call(request, identity, self._is_wanted, stale))
+        denial = fault if fault and fault.kind in DENIALS else None
+        trusted = self.server.trusted
+        return self.core.service.answer(Call(request, identity, self._is_wanted, stale, denial, trusted))
 
     def _is_wanted(self) -> bool:
         """Whether a stream goes on: a client has nothing to say during one, so what can be read is its end."""
@@ -140,7 +146,8 @@ class Handler(BaseHTTPRequestHandler):
             RequestRecord(
                 method=request.method,
                 path=request.path,
-                query=request.query,
+                # A command line may have a secret in it.
+                query={name: value for name, value in request.query.items() if name != "command"},
                 verb=request.verb,
                 resource=request.resource,
                 identity=identity.name if identity else "",
@@ -181,6 +188,16 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.write(b"0\r\n\r\n")
+
+    def _run(self, request: Exec, fault: Fault | None) -> None:
+        self.close_connection = True
+        websocket = WebSocket(self.connection, self.headers.items(), self.path, request.protocol.name)
+        fault = fault if fault and fault.kind in EXEC_KINDS else None
+        try:
+            Session(request, websocket, self.core.stopping, fault, self.core.service.features.ping_seconds).run()
+        except ConnectionCutError as cut:
+            if cut.reset:
+                self._reset()
 
     def _head(self, code: int, headers: Mapping[str, str]) -> None:
         self.send_response(code)

@@ -7,11 +7,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from . import errors
 from .identities import Attributes
+
+if TYPE_CHECKING:
+    from .exec import Exec
 
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
@@ -59,13 +62,15 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     target: Target
+    # The query as it came: a name may be there more than once.
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Request:
         """``headers`` has lower-case names."""
         parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return cls(method, parts.path, query, headers, body, Target.of(parts.path))
+        pairs = tuple(parse_qsl(parts.query, keep_blank_values=True))
+        return cls(method, parts.path, dict(pairs), headers, body, Target.of(parts.path), pairs)
 
     @property
     def verb(self) -> str:
@@ -83,6 +88,17 @@ class Request:
     def resource(self) -> str:
         target = self.target
         return f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+
+    @property
+    def asks_for_websocket(self) -> bool:
+        tokens = {token.strip().lower() for token in self.headers.get("connection", "").split(",")}
+        return self.headers.get("upgrade", "").lower() == "websocket" and "upgrade" in tokens
+
+    @property
+    def websocket_protocols(self) -> list[str]:
+        """The subprotocols that a WebSocket client offers, in its order."""
+        offered = self.headers.get("sec-websocket-protocol", "")
+        return [name.strip() for name in offered.split(",") if name.strip()]
 
     @property
     def content_type(self) -> str:
@@ -109,12 +125,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``lines`` instead of ``body``: a stream, which ends when the iterator does."""
+    """``lines`` instead of ``body``: a stream, which ends when the iterator does.
+
+    ``exec``: the connection becomes a WebSocket for it.
+    """
 
     code: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     lines: Iterator[bytes] | None = None
+    exec: Exec | None = None
 
     @classmethod
     def of(cls, code: int, document: Any) -> Answer:

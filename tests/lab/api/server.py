@@ -17,18 +17,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from .control import Control
 from .faults import Faults
+from .features import Features
 from .handler import Handler
 from .identities import ADMIN, Identities, Identity
 from .requestlog import RequestLog
 from .service import Service
 from .store import Store
 from .tls import Certificates
+
+if TYPE_CHECKING:
+    from lab.kubelet.pods import Kubelets
 
 _HANDSHAKE_SECONDS = 10
 _POLL_SECONDS = 0.05
@@ -47,7 +51,8 @@ class Core:
 
     @property
     def control(self) -> Control:
-        return Control(self.store, self.faults, self.identities, self.requests)
+        service = self.service
+        return Control(self.store, self.faults, self.identities, self.requests, service.features, service.kubelets)
 
 
 class ApiServer:
@@ -73,7 +78,8 @@ class ApiServer:
         store = store or Store()
         self.token = secrets.token_urlsafe(24)
         admin = Identity(ADMIN, self.token, groups=("system:masters",))
-        self._core = Core(store, Identities((admin, *identities)), Service(store, bookmark_seconds))
+        service = Service(store, bookmark_seconds, Features())
+        self._core = Core(store, Identities((admin, *identities)), service)
         self._address = (bind, port)
         self._tls = tls
         self._hosts = tuple(hosts)
@@ -100,6 +106,18 @@ class ApiServer:
     def requests(self) -> RequestLog:
         return self._core.requests
 
+    @property
+    def features(self) -> Features:
+        return self._core.service.features
+
+    @property
+    def kubelets(self) -> Kubelets | None:
+        return self._core.service.kubelets
+
+    def run_pods(self, kubelets: Kubelets) -> None:
+        """From now on, those run what clients create; before, pods stay as they are written."""
+        self._core.service.kubelets = kubelets
+
     def start(self) -> ApiServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)
@@ -121,6 +139,8 @@ class ApiServer:
         """Ends every connection, and removes ``ready`` and the socket, or the whole temporary directory."""
         self._core.stopping.set()
         self._core.store.wake()
+        if self.kubelets is not None:
+            self.kubelets.stop()
         for listener in self._listeners:
             listener.stop()
         self._listeners = []

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import discovery, errors, paging
+from . import denials, discovery, errors, paging
+from .channels import Protocol
+from .exec import Exec, ExecOptions
+from .faults import Fault
+from .features import Features
 from .identities import Attributes, Identity
 from .paging import ListOptions
 from .records import Object, Record
@@ -16,6 +20,9 @@ from .requests import Answer, Request
 from .resources import Resource
 from .store import Store
 from .watching import Watch
+
+if TYPE_CHECKING:
+    from lab.kubelet.pods import Kubelets
 
 _HEALTH = {("healthz",), ("livez",), ("readyz",)}
 PUBLIC = _HEALTH | {("version",)}
@@ -26,18 +33,25 @@ class Call:
     """A request with what surrounds it.
 
     ``wanted``: whether a stream is to go on. ``stale_version``: what lists with resourceVersion 0 are served from.
+    ``denial``: admission says no. ``trusted``: the lab itself, whose pods no kubelet runs.
     """
 
     request: Request
     identity: Identity
     wanted: Callable[[], bool]
     stale_version: int | None = None
+    denial: Fault | None = None
+    trusted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
+    """``kubelets`` None: nothing runs, pods stay as they are written."""
+
     store: Store
     bookmark_seconds: float
+    features: Features
+    kubelets: Kubelets | None = None
 
     def answer(self, call: Call) -> Answer:
         """ApiError when the request fails."""
@@ -50,6 +64,8 @@ class Service:
         resource = self.store.catalog.find(target.group, target.version, target.plural)
         self._require_known_place(request, resource)
         call.identity.require(request.attributes())
+        if request.resource == "pods/exec":
+            return self._exec(call, resource)
         operations = {
             "list": self._list,
             "watch": self._watch,
@@ -71,14 +87,15 @@ class Service:
             raise _not_allowed()
         if request.target.segments in _HEALTH:
             return Answer(200, b"ok", {"Content-Type": "text/plain; charset=utf-8"})
-        document = discovery.document_at(self.store.catalog, request.target.segments)
+        document = discovery.document_at(self.store.catalog, self.features, request.target.segments)
         if document is None:
             raise errors.no_such_path()
         return Answer.of(200, document)
 
     def _require_known_place(self, request: Request, resource: Resource) -> None:
         subresource = request.target.subresource
-        if subresource and not (subresource == "status" and resource.status):
+        runs = subresource == "exec" and resource.kind == "Pod" and self.kubelets is not None
+        if subresource and not runs and not (subresource == "status" and resource.status):
             raise errors.no_such_path()
         if request.target.namespace and not resource.namespaced:
             raise errors.no_such_path()
@@ -100,8 +117,63 @@ class Service:
         return Answer(200, self.store.get(resource.plural, target.name, target.namespace).encoded(resource))
 
     def _create(self, call: Call, resource: Resource) -> Answer:
-        record = self.store.create(_document(call.request, resource), dry_run=_is_dry_run(call.request))
+        document = _document(call.request, resource)
+        dry_run = _is_dry_run(call.request)
+        if resource.kind != "Pod":
+            return Answer(201, self.store.create(document, dry_run=dry_run).encoded(resource))
+        if call.denial:
+            raise denials.by_fault(call.denial, document)
+        if self.store.validate:
+            denials.require_pod_security(self._namespace_of(document), document)
+        runs = self.kubelets is not None and not call.trusted
+        if self.kubelets is not None and runs:
+            document = self.kubelets.prepared(document)
+        record = self.store.create(document, dry_run=dry_run)
+        if self.kubelets is not None and runs and not dry_run:
+            self.kubelets.take(record.document(resource))
         return Answer(201, record.encoded(resource))
+
+    def _namespace_of(self, document: Object) -> Object:
+        return self.store.document("namespaces", document["metadata"]["namespace"])
+
+    def _exec(self, call: Call, resource: Resource) -> Answer:
+        """ApiError where the API server refuses; where a kubelet would, it depends on who speaks to the client."""
+        request = call.request
+        target = request.target
+        if request.method not in {"GET", "POST"}:
+            raise _not_allowed()
+        websocket = request.asks_for_websocket
+        if request.method == "GET" and websocket and self.features.exec_needs_create:
+            call.identity.require(Attributes("create", "", request.resource, target.namespace, target.name))
+        if call.denial:
+            raise denials.by_fault(call.denial, {"metadata": {"name": target.name}})
+        pod = self.store.document("pods", target.name, target.namespace)
+        options = ExecOptions.of(request)
+        container = _container_name(pod, options.container)
+        if not websocket:
+            raise errors.bad_request("Upgrade request required")
+        protocol = Protocol.negotiated(request.websocket_protocols, v5=self.features.exec_v5)
+        if protocol is None:
+            return Answer(403, b"", {"Content-Type": "text/plain"})
+        failure = self._unreachable(pod)
+        running = self.kubelets.container(pod, container) if self.kubelets and not failure else None
+        if running is None and not protocol.closes_channels:
+            if failure:
+                raise errors.ApiError(500, f"error dialing backend: {failure}", reason="")
+            return Answer(500, f'container not found ("{container}")'.encode(), {"Content-Type": "text/plain"})
+        why = f"error sending request: {failure}" if failure else _not_running(container)
+        return Answer(101, exec=Exec(options, protocol, running, "" if running else why))
+
+    def _unreachable(self, pod: Object) -> str:
+        """Why the API server can't reach the pod's kubelet; "": it can."""
+        name = pod["spec"]["nodeName"]
+        try:
+            status = self.store.document("nodes", name).get("status", {})
+        except errors.ApiError:
+            return f"dial tcp: lookup {name}: no such host"
+        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+        addresses = [each["address"] for each in status.get("addresses") or () if each["type"] == "InternalIP"]
+        return "" if ready else f"dial tcp {(addresses or [name])[0]}:10250: connect: connection refused"
 
     def _replace(self, call: Call, resource: Resource) -> Answer:
         request = call.request
@@ -127,7 +199,13 @@ class Service:
     def _delete(self, call: Call, resource: Resource) -> Answer:
         request, target = call.request, call.request.target
         options = request.json() if request.body else {}
-        preconditions = options.get("preconditions") if isinstance(options, dict) else None
+        options = options if isinstance(options, dict) else {}
+        preconditions = options.get("preconditions")
+        if resource.kind == "Pod" and not _is_dry_run(request) and (grace := self._grace(call, options)):
+            record = self.store.terminate(
+                resource.plural, target.name, target.namespace, grace, preconditions=preconditions
+            )
+            return Answer(200, record.encoded(resource))
         if _is_dry_run(request):
             record = self.store.get(resource.plural, target.name, target.namespace)
         else:
@@ -136,6 +214,15 @@ class Service:
         if metadata.get("finalizers"):
             return Answer(200, record.encoded(resource))
         return Answer.of(200, errors.success(resource.group, resource.plural, metadata["name"], metadata["uid"]))
+
+    def _grace(self, call: Call, options: Object) -> int:
+        """How many seconds a pod that is deleted still has; 0: it goes at once, as all that no kubelet runs."""
+        target = call.request.target
+        pod = self.store.document("pods", target.name, target.namespace)
+        if self.kubelets is None or not pod.get("spec", {}).get("nodeName") or not self.kubelets.keeps(pod):
+            return 0
+        asked = options.get("gracePeriodSeconds", call.request.query.get("gracePeriodSeconds"))
+        return int(pod["spec"].get("terminationGracePeriodSeconds", 0) if asked is None else asked)
 
     def _delete_collection(self, call: Call, resource: Resource) -> Answer:
         options = ListOptions.parse(resource, call.request.query)
@@ -152,6 +239,25 @@ class Service:
         except errors.ApiError as error:
             if error.code != 404:  # someone else was quicker
                 raise
+
+
+def _container_name(pod: Object, asked: str) -> str:
+    """ApiError 400 as the API server says it when the pod's container is not clear."""
+    name, spec = pod["metadata"]["name"], pod.get("spec") or {}
+    known = [each["name"] for each in spec.get("containers") or ()]
+    if asked and asked not in known:
+        raise errors.bad_request(f"container {asked} is not valid for pod {name}")
+    if not asked and len(known) != 1:
+        raise errors.bad_request(
+            f"a container name must be specified for pod {name}, choose one of: [{' '.join(known)}]"
+        )
+    if not spec.get("nodeName"):
+        raise errors.bad_request(f"pod {name} does not have a host assigned")
+    return asked or known[0]
+
+
+def _not_running(container: str) -> str:
+    return f'unable to upgrade connection: container not found ("{container}")'
 
 
 def _document(request: Request, resource: Resource) -> Object:

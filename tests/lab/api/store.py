@@ -137,9 +137,7 @@ class Store:
             current = self.get(plural, name, namespace)
             document = current.document(resource)
             metadata = document["metadata"]
-            for field in ("uid", "resourceVersion"):
-                if preconditions and preconditions.get(field) not in {None, metadata.get(field)}:
-                    raise errors.conflict(resource.group, plural, name, f"the precondition on {field} doesn't hold")
+            _require_preconditions(resource, metadata, preconditions)
             if metadata.get("finalizers"):
                 if "deletionTimestamp" in metadata:
                     return current
@@ -148,6 +146,21 @@ class Store:
             if resource.kind == "Namespace":
                 self._empty_namespace(name)
             return self._commit(resource, "DELETED", document, current, False)
+
+    def terminate(
+        self, plural: str, name: str, namespace: str, grace_seconds: int, *, preconditions: Object | None = None
+    ) -> Record:
+        """Say that the object is to go after a time of grace: who runs it deletes it then. Grace only gets shorter."""
+        resource = self.catalog.by_plural(plural)
+        with self._changed:
+            current = self.get(plural, name, namespace)
+            document = current.document(resource)
+            metadata = document["metadata"]
+            _require_preconditions(resource, metadata, preconditions)
+            if metadata.get("deletionGracePeriodSeconds", grace_seconds + 1) <= grace_seconds:
+                return current
+            metadata |= {"deletionTimestamp": _now(grace_seconds), "deletionGracePeriodSeconds": grace_seconds}
+            return self._commit(resource, "MODIFIED", document, current, False)
 
     def load(self, documents: Iterable[Object]) -> int:
         """Store many objects as they are: neither validated nor defaulted; one that exists is overwritten."""
@@ -239,6 +252,13 @@ class Store:
         return record
 
 
+def _require_preconditions(resource: Resource, metadata: Object, preconditions: Object | None) -> None:
+    for field in ("uid", "resourceVersion"):
+        if preconditions and preconditions.get(field) not in {None, metadata.get(field)}:
+            why = f"the precondition on {field} doesn't hold"
+            raise errors.conflict(resource.group, resource.plural, metadata["name"], why)
+
+
 def _normalised(resource: Resource, document: Object) -> Object:
     """A copy (of the first two levels) with a metadata object, and a namespace where the resource has one."""
     if not isinstance(document.get("metadata"), dict):
@@ -266,8 +286,9 @@ def _complete(resource: Resource, metadata: Object) -> None:
         metadata.setdefault("generation", 1)
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _now(seconds_later: int = 0) -> str:
+    time = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds_later)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 __all__ = ["SYSTEM_NAMESPACES", "CompactedError", "Store"]
