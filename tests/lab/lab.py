@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import cleanup, controller, netns, network, objects, proxies
+from . import cleanup, controller, netns, network, objects, proxies, resetting
 from .cluster import CONTROLLER, OUTSIDE, Cluster, family_of
 from .live import LiveCluster
 from .netns import LabError
@@ -31,10 +31,6 @@ from .spec import Node as NodeSpec
 _ID = re.compile(r"[a-z0-9]{1,6}")
 _DIGITS = string.digits + string.ascii_lowercase
 _numbers = itertools.count()
-_POLICIES = {
-    "networkpolicies": {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"},
-    "clusternetworkpolicies": {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"},
-}
 _TESTS = Path(__file__).parents[1]
 _OUTSIDE_PORTS = [(80, "TCP"), (443, "TCP"), (8080, "TCP"), (53, "UDP"), (8080, "UDP"), (8080, "SCTP")]
 _START_PATIENCE = 20.0
@@ -282,23 +278,11 @@ class Lab(LiveCluster):
         """
         self.become(Cluster.of(spec))
         if self.has_api:
-            self._reset_api(spec)
+            resetting.reset_api(self.api, self.cluster, spec.objects)
         for node in self.nodes.values():
             self.connect(node.name)
             node.restore_tools()
             proxies.reset(self.cluster, node)
-
-    def _reset_api(self, spec: LabSpec) -> None:
-        self.api.clear_faults()
-        self.api.clear_requests()
-        # What is not served cannot be listed.
-        self.api.settings(serve=["clusternetworkpolicies"])
-        for resource, head in _POLICIES.items():
-            for item in self.api.list(resource):
-                # The items of a list do not say what they are.
-                self.api.delete(item | head)
-        self.api.settings(serve=[], validate=True)
-        self.api.load(spec.objects)
 
     def disconnect(self, node: str) -> None:
         """Pull the node's cable: nothing reaches it, nor its pods from other nodes."""

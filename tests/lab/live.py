@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from . import cleanup, netns, network, objects, proxies
 
@@ -196,6 +198,31 @@ class LiveCluster:
 
     def delete(self, item: Mapping[str, Any]) -> None:
         self.api.delete(dict(item))
+
+    # Who may do what, and pods that clients create
+
+    def service_account(self, documents: Iterable[objects.Object], namespace: str, name: str) -> Path:
+        """The kubeconfig of a ServiceAccount with exactly the rights that these RBAC objects give it."""
+        from .api import service_account  # noqa: PLC0415 (see api)
+
+        identity = service_account(documents, namespace, name)
+        self.api.add_identity(identity)
+        config = yaml.safe_load((self.directory / "api" / "kubeconfig").read_text())
+        config["users"][0]["user"] = {"token": identity.token}
+        file = self.directory / "api" / f"kubeconfig-{namespace}-{name}"
+        file.touch(0o600)
+        file.write_text(yaml.safe_dump(config, sort_keys=False))
+        return file
+
+    def set_node_ready(self, name: str, *, ready: bool) -> None:
+        """Whether the node's kubelet answers: without it no pod starts or ends there, and nothing can be executed."""
+        reason = "KubeletReady" if ready else "NodeStatusUnknown"
+        condition = {"type": "Ready", "status": "True" if ready else "Unknown", "reason": reason}
+        self.api.patch("nodes", name, "", {"status": {"conditions": [condition]}})
+
+    def evict(self, key: str) -> None:
+        """Of a pod that a client created."""
+        self.api.evict(*key.split("/", 1))
 
     def changed(self, item: objects.Object) -> None:
         """An object of the cluster is new or other: the API and the Services follow."""

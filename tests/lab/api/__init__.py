@@ -10,7 +10,19 @@ from .faults import Fault
 from .identities import Identity, Rule
 from .process import ApiProcess
 from .proxy import ConnectProxy
+from .rbac import service_account
 from .server import ApiServer
 from .store import Store
 
-__all__ = ["ApiError", "ApiProcess", "ApiServer", "Client", "ConnectProxy", "Fault", "Identity", "Rule", "Store"]
+__all__ = [
+    "ApiError",
+    "ApiProcess",
+    "ApiServer",
+    "Client",
+    "ConnectProxy",
+    "Fault",
+    "Identity",
+    "Rule",
+    "Store",
+    "service_account",
+]

@@ -79,8 +79,9 @@ class Client:
     def patch(self, resource: str, name: str, namespace: str, change: Any, content_type: str = MERGE_PATCH) -> Object:
         return self._object("PATCH", _path(_by_plural(resource), namespace, name), change, content_type)
 
-    def delete(self, document: Object) -> None:
-        self.request("DELETE", _path(*_place(document)))
+    def delete(self, document: Object, grace_seconds: int | None = None) -> None:
+        query = "" if grace_seconds is None else f"?gracePeriodSeconds={grace_seconds}"
+        self.request("DELETE", _path(*_place(document)) + query)
 
     def load(self, documents: Iterable[Object]) -> int:
         """Store many objects as they are; returns how many."""

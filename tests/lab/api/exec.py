@@ -4,23 +4,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import pty
 import select
-import struct
-import termios
 import threading
 import time
 from dataclasses import dataclass
-from fcntl import ioctl
 from typing import TYPE_CHECKING, Any
 
 from . import channels
 from .channels import Protocol
 from .faults import Fault
 from .requests import Request
+from .streams import Streams
 
 if TYPE_CHECKING:
     from lab.kubelet.container import Container, Process
@@ -28,7 +22,6 @@ if TYPE_CHECKING:
     from .websocket import WebSocket
 
 _BUFFER = 256 * 1024
-_BLOCK = 32 * 1024
 _LOOK_AROUND_SECONDS = 0.25
 _FINISH_SECONDS = 10.0
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
@@ -86,7 +79,7 @@ class Session:
         self._ping_seconds = ping_seconds
         self._next_ping = time.monotonic() + ping_seconds
         self._moved = 0
-        self._streams = _Streams(request.options)
+        self._streams = Streams(request.options.command, stdin=request.options.stdin, tty=request.options.tty)
         self._incoming = _Incoming(request.protocol)
 
     def run(self) -> None:
@@ -266,108 +259,6 @@ class _Incoming:
             return []
         text, self._text = self._text, ""
         return [(int(text[0]), channels.decoded(text[1:]))] if text else []
-
-
-class _Streams:
-    """A command's standard streams. ``outputs``: descriptor to channel, of those that are not at their end."""
-
-    def __init__(self, options: ExecOptions) -> None:
-        self._options = options
-        self.outputs: dict[int, int] = {}
-        self.input = -1
-        self.backlog = bytearray()
-        self._input_ends = False
-        self._open: set[int] = set()
-
-    def start(self, container: Container) -> Process:
-        command = self._options.command
-        if self._options.tty:
-            ours, theirs = pty.openpty()
-            self.outputs[ours] = channels.STDOUT
-            self.input = ours if self._options.stdin else -1
-            return self._run(container, command, [theirs, theirs, theirs], [ours])
-        stdin, self.input = os.pipe2(os.O_CLOEXEC) if self._options.stdin else (None, -1)
-        stdout, stdout_theirs = os.pipe2(os.O_CLOEXEC)
-        stderr, stderr_theirs = os.pipe2(os.O_CLOEXEC)
-        self.outputs = {stdout: channels.STDOUT, stderr: channels.STDERR}
-        ours_all = [stdout, stderr] + ([self.input] if stdin is not None else [])
-        return self._run(container, command, [stdin, stdout_theirs, stderr_theirs], ours_all)
-
-    def _run(
-        self, container: Container, command: tuple[str, ...], theirs: list[int | None], ours: list[int]
-    ) -> Process:
-        self._open.update(ours)
-        for descriptor in ours:
-            os.set_blocking(descriptor, False)
-        try:
-            return container.run(command, *theirs, tty=self._options.tty)
-        finally:
-            for descriptor in {each for each in theirs if each is not None}:
-                os.close(descriptor)
-
-    @property
-    def wants_input(self) -> bool:
-        return self.input >= 0 and bool(self.backlog)
-
-    def read(self, descriptor: int) -> bytes:
-        try:
-            data = os.read(descriptor, _BLOCK)
-        except BlockingIOError:
-            return b""
-        except OSError:  # a terminal that nobody has open any more
-            data = b""
-        if not data:
-            del self.outputs[descriptor]
-        return data
-
-    def feed(self, data: bytes) -> None:
-        if self.input >= 0 and not self._input_ends:
-            self.backlog += data
-            self.write()
-
-    def write(self) -> None:
-        try:
-            written = os.write(self.input, bytes(self.backlog[:_BLOCK]))
-        except BlockingIOError:
-            return
-        except OSError:  # the command does not read any more
-            self.backlog.clear()
-            self._close_input()
-            return
-        del self.backlog[:written]
-        self._close_if_done()
-
-    def end_input(self) -> None:
-        self._input_ends = True
-        self._close_if_done()
-
-    def _close_if_done(self) -> None:
-        if self._input_ends and not self.backlog:
-            self._close_input()
-
-    def _close_input(self) -> None:
-        """A terminal stays open: its input has no end."""
-        if self.input >= 0 and not self._options.tty:
-            os.close(self.input)
-            self._open.discard(self.input)
-        self.input = -1
-
-    def resize(self, data: bytes) -> None:
-        if self._options.tty and self.outputs:
-            size = json.loads(data)
-            packed = struct.pack("HHHH", size["Height"], size["Width"], 0, 0)
-            ioctl(next(iter(self.outputs)), termios.TIOCSWINSZ, packed)
-
-    def abandon(self) -> None:
-        """Nobody is there any more: the input ends; output is not read, as by real runtimes."""
-        self.backlog.clear()
-        self._close_input()
-
-    def close(self) -> None:
-        for descriptor in self._open:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        self._open.clear()
 
 
 def _wait(process: Process, stopping: threading.Event) -> None:

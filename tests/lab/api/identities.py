@@ -27,12 +27,13 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of a ClusterRole; ``*`` stands for all."""
+    """One rule of a role; ``*`` stands for all. ``namespace``: the only one where it holds; "": it holds everywhere."""
 
     verbs: tuple[str, ...]
     resources: tuple[str, ...]
     groups: tuple[str, ...] = ("*",)
     names: tuple[str, ...] = ()
+    namespace: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Rule:
@@ -41,6 +42,7 @@ class Rule:
             tuple(data.get("resources") or ()),
             tuple(data.get("apiGroups") or ()),
             tuple(data.get("resourceNames") or ()),
+            data.get("namespace", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -49,11 +51,13 @@ class Rule:
             "resources": list(self.resources),
             "apiGroups": list(self.groups),
             "resourceNames": list(self.names),
+            "namespace": self.namespace,
         }
 
     def allows(self, wanted: Attributes) -> bool:
         return (
-            _covers(self.verbs, wanted.verb)
+            self.namespace in {"", wanted.namespace}
+            and _covers(self.verbs, wanted.verb)
             and _covers(self.groups, wanted.group)
             and _covers(self.resources, wanted.resource)
             and (not self.names or wanted.name in self.names)
