@@ -7,6 +7,7 @@ from __future__ import annotations
 import select
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ _FINISH_SECONDS = 10.0
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 
 
-class ConnectionCutError(Exception):
+class _CutError(Exception):
     """A fault ends the connection; ``reset``: as TCP does when a host fails."""
 
     def __init__(self, *, reset: bool) -> None:
@@ -65,17 +66,26 @@ class Session:
     """One exec, in the thread of its caller.
 
     While the command does not read, nor is read from the WebSocket (pings and the client's end neither, as with real
-    servers); while the client does not read, the command's output is left in its pipe.
+    servers); while the client does not read, the command's output is left in its pipe. ``cut`` ends the connection
+    without a word, by a TCP reset when its argument says so.
     """
 
     def __init__(
-        self, request: Exec, websocket: WebSocket, stopping: threading.Event, fault: Fault | None, ping_seconds: float
+        self,
+        request: Exec,
+        websocket: WebSocket,
+        stopping: threading.Event,
+        *,
+        ping_seconds: float,
+        fault: Fault | None,
+        cut: Callable[[bool], None],
     ) -> None:
         self._request = request
         self._protocol = request.protocol
         self._websocket = websocket
         self._stopping = stopping
         self._fault = fault
+        self._cut = cut
         self._ping_seconds = ping_seconds
         self._next_ping = time.monotonic() + ping_seconds
         self._moved = 0
@@ -83,7 +93,7 @@ class Session:
         self._incoming = _Incoming(request.protocol)
 
     def run(self) -> None:
-        """Until the command has ended or the client is gone; ConnectionCutError where a fault ends it."""
+        """Until the command has ended: it may outlive the connection."""
         # As real servers: by it a client sees that the connection stands.
         self._send(channels.STDOUT, b"")
         container = self._request.container
@@ -98,6 +108,8 @@ class Session:
                 return
             try:
                 self._converse(process)
+            except _CutError as error:
+                self._cut(error.reset)
             finally:
                 self._streams.abandon()
                 _wait(process, self._stopping)
@@ -222,16 +234,17 @@ class Session:
             self._drain(until_closed=True)
         else:
             self._drain(until_closed=False)
-        raise ConnectionCutError(reset=fault.kind == "exec-reset")
+        raise _CutError(reset=fault.kind == "exec-reset")
 
     def _stall(self, seconds: float) -> None:
         """Neither read nor write, not even pongs; 0 seconds: until the client gives up."""
+        self._drain(until_closed=False)
         deadline = time.monotonic() + seconds
         poll = select.poll()
         poll.register(self._websocket, select.POLLRDHUP)
         while not self._stopping.is_set() and (not seconds or time.monotonic() < deadline):
             if poll.poll(1000 * _LOOK_AROUND_SECONDS):
-                raise ConnectionCutError(reset=False)
+                raise _CutError(reset=False)
 
 
 class _Incoming:

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .exec import ConnectionCutError, Exec, Session
+from .exec import Exec, Session
 from .faults import DENIALS, EXEC_KINDS, Fault
 from .identities import ADMIN, Identity
 from .paging import ContinueToken, expired_token
@@ -193,11 +193,15 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         websocket = WebSocket(self.connection, self.headers.items(), self.path, request.protocol.name)
         fault = fault if fault and fault.kind in EXEC_KINDS else None
-        try:
-            Session(request, websocket, self.core.stopping, fault, self.core.service.features.ping_seconds).run()
-        except ConnectionCutError as cut:
-            if cut.reset:
-                self._reset()
+        seconds = self.core.service.features.ping_seconds
+        Session(request, websocket, self.core.stopping, ping_seconds=seconds, fault=fault, cut=self._cut).run()
+
+    def _cut(self, reset: bool) -> None:
+        if reset:
+            self._reset()
+        else:
+            # Not SSLSocket's own, which would say a proper TLS goodbye.
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
     def _head(self, code: int, headers: Mapping[str, str]) -> None:
         self.send_response(code)

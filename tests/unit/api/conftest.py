@@ -9,12 +9,22 @@ from collections.abc import Iterator
 import pytest
 from kubernetes import client, config
 from lab.api import ApiServer
+from lab.kubelet.pods import Kubelets
+from running_pods import NODE
 
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
     with ApiServer(tls=True, bookmark_seconds=0.1) as server:
         yield server
+
+
+@pytest.fixture
+def running(api: ApiServer) -> ApiServer:
+    """The server with a node whose kubelet runs pods, as plain processes of this machine."""
+    api.store.create(NODE)
+    api.run_pods(Kubelets(api.store))
+    return api
 
 
 @pytest.fixture

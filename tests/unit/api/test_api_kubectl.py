@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab.api import ApiServer
+from running_pods import pod
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -45,11 +46,14 @@ class Kubectl:
             "KUBECONFIG": str(api.directory / "kubeconfig"),
         }
 
-    def __call__(self, *arguments: str, text: str = "") -> str:
+    def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         command = ["kubectl", *arguments]
-        done = subprocess.run(
+        return subprocess.run(
             command, input=text, capture_output=True, text=True, env=self._environment, timeout=60, check=False
         )
+
+    def __call__(self, *arguments: str, text: str = "") -> str:
+        done = self.run(*arguments, text=text)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -101,6 +105,18 @@ def test_delete_waits_until_the_object_is_gone(kubectl: Kubectl) -> None:
 
 def test_watch_only(kubectl: Kubectl) -> None:
     assert "web" in kubectl("get", "pods", "-A", "--watch", "--request-timeout=2s")
+
+
+def test_exec_with_input_and_exit_code(running: ApiServer, kubectl: Kubectl) -> None:
+    kubectl("create", "--validate=false", "-f", "-", text=json.dumps(pod()))
+    kubectl("wait", "--for=condition=Ready", "pod/helper", "--timeout=20s")
+    text = "line\n" * 100_000
+    assert kubectl("exec", "-i", "helper", "--", "wc", "-l", text=text) == "100000"
+    failed = kubectl.run("exec", "helper", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (failed.returncode, failed.stdout) == (7, "out\n")
+    assert failed.stderr.splitlines()[0] == "err"
+    assert running.requests.all()[-1].code == 101
+    assert "deleted" in kubectl("delete", "pod", "helper")
 
 
 def test_discovery(kubectl: Kubectl) -> None:

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Helper pods in the lab's nodes: what a client of pods/exec reaches by them, with which rights, and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lab import netns
+from lab.api import ApiError, Client, Fault
+from lab.lab import Lab, wait_for
+from tools.exec_client import ExecClient, Outcome
+
+NODE = "aks-nodepool1-12345678-vmss000001"
+ENTER = ("nsenter", "-t", "1", "-m", "-n", "-p", "-i", "-u", "--", "sh", "-c")
+NAMESPACES = "for each in mnt net pid ipc uts; do readlink /proc/self/ns/$each; done"
+HELPER: dict[str, Any] = {
+    "hostPID": True,
+    "hostNetwork": True,
+    "hostIPC": True,
+    "restartPolicy": "Never",
+    "terminationGracePeriodSeconds": 0,
+    "nodeName": NODE,
+}
+RBAC = """
+kind: Role
+metadata: {name: helper, namespace: npm-netpol-system}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: [create, get, delete]}
+- {apiGroups: [""], resources: [pods/exec], verbs: [create, get]}
+---
+kind: RoleBinding
+metadata: {name: helper, namespace: npm-netpol-system}
+roleRef: {kind: Role, name: helper}
+subjects: [{kind: ServiceAccount, name: runner}]
+"""
+
+
+class Cluster:
+    """What a restricted ServiceAccount does with helper pods, from the controller, over TLS."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        lab.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "npm-netpol-system"}})
+        documents = list(yaml.safe_load_all(RBAC))
+        config = yaml.safe_load(lab.service_account(documents, "npm-netpol-system", "runner").read_text())
+        self._url = config["clusters"][0]["cluster"]["server"]
+        self._token = config["users"][0]["user"]["token"]
+        self._ca_file = Path(config["clusters"][0]["cluster"]["certificate-authority"])
+        self._client = Client.http(self._url, self._token, self._ca_file)
+
+    def create(self, *, privileged: bool = True, image: str = "registry.invalid/tools:1", **spec: Any) -> None:
+        volumes = spec.get("volumes", ())
+        container = {
+            "name": "helper",
+            "image": image,
+            "command": ["sleep", "1000"],
+            "securityContext": {"privileged": privileged, "readOnlyRootFilesystem": True},
+            "volumeMounts": [{"name": each["name"], "mountPath": f"/{each['name']}"} for each in volumes],
+        }
+        document = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "helper", "namespace": "npm-netpol-system"},
+            "spec": {**HELPER, **spec, "containers": [container]},
+        }
+        netns.call_in(self.lab.namespace("ctl"), lambda: self._client.create(document))
+
+    def pod(self) -> dict[str, Any]:
+        return netns.call_in(self.lab.namespace("ctl"), lambda: self._client.get("pods", "helper", "npm-netpol-system"))
+
+    def start(self, **options: Any) -> None:
+        self.create(**options)
+        wait_for(lambda: self.pod()["status"]["phase"] == "Running", "the helper pod", 20)
+
+    def connect(self, *command: str, **options: Any) -> ExecClient:
+        return netns.call_in(
+            self.lab.namespace("ctl"),
+            lambda: ExecClient(
+                self._url, self._token, "npm-netpol-system/helper", command, ca_file=self._ca_file, **options
+            ),
+        )
+
+    def run(self, *command: str, data: bytes = b"") -> Outcome:
+        return self.connect(*command, stdin="true").run(data)
+
+    def delete(self) -> None:
+        netns.call_in(self.lab.namespace("ctl"), lambda: self._client.delete(self.pod(), grace_seconds=0))
+
+
+@pytest.fixture
+def cluster(lab: Lab) -> Cluster:
+    return Cluster(lab)
+
+
+def processes(lab: Lab, pattern: str) -> int:
+    """How many of the node's have a command line that matches as a whole."""
+    return int(lab.nodes[NODE].run(f"pgrep -c -x -f '{pattern}'", check=False).stdout)
+
+
+def test_a_privileged_pod_reaches_the_nodes_own_namespaces(cluster: Cluster, lab: Lab) -> None:
+    cluster.start()
+    outside = lab.nodes[NODE].run(NAMESPACES).stdout
+    entered = cluster.run(*ENTER, NAMESPACES)
+    assert (entered.exit_code, entered.stdout.decode()) == (0, outside)
+    # Of these the container shares what its specification says, and no more.
+    inside = cluster.run("sh", "-c", NAMESPACES).stdout.decode().splitlines()
+    shared = [name.split(":")[0] for name in inside if name in outside.splitlines()]
+    assert shared == ["net", "pid", "ipc", "uts"]
+
+
+def test_input_output_and_files_on_the_node(cluster: Cluster, lab: Lab) -> None:
+    cluster.start()
+    data = bytes(range(256)) * 8192
+    outcome = cluster.run(*ENTER, "cat > /run/received; iptables-save | head -1; exit 3", data=data)
+    assert outcome.exit_code == 3
+    assert outcome.stdout.startswith(b"# Generated by iptables-save")
+    assert lab.nodes[NODE].run("wc -c < /run/received; rm /run/received").stdout.strip() == str(len(data))
+    assert cluster.run(*ENTER, "cat", data=data).stdout == data
+    # The node's tools, as SSH finds them.
+    lab.nodes[NODE].write_tool("ipset", "#!/bin/sh\necho replaced\n")
+    assert cluster.run(*ENTER, "ipset").stdout == b"replaced\n"
+
+
+def test_the_container_is_one(cluster: Cluster) -> None:
+    cluster.start(hostNetwork=False, hostPID=False, hostIPC=False)
+    seen = cluster.run("sh", "-c", "hostname; ls /sys/class/net; ps").stdout
+    assert b"helper" in seen.splitlines()[0]
+    assert b"lo" in seen.split()
+    assert b"eth0" not in seen.split()
+    assert b"sshd" not in seen
+    assert cluster.run("touch", "/x").stderr == b"touch: /x: Read-only file system\n"
+    assert cluster.run("ls", "/host").exit_code == 1
+    assert cluster.run("ls", "/var/run/secrets").exit_code == 1
+
+
+def test_without_privileges_nsenter_fails(cluster: Cluster) -> None:
+    cluster.start(privileged=False)
+    outcome = cluster.run(*ENTER, "true")
+    assert outcome.exit_code != 0
+    assert b"denied" in outcome.stderr or b"not permitted" in outcome.stderr
+
+
+def test_an_image_without_nsenter_and_the_nodes_root_at_host(cluster: Cluster, lab: Lab) -> None:
+    lab.api.settings(kubelet={"images": {"registry.invalid/plain:*": "plain"}})
+    cluster.start(image="registry.invalid/plain:1", volumes=[{"name": "host", "hostPath": {"path": "/"}}])
+    missing = cluster.run(*ENTER, "true").status
+    assert 'exec: "nsenter": executable file not found in $PATH' in missing["message"]
+    # The node's own nsenter, from the node's root.
+    outcome = cluster.run("chroot", "/host", *ENTER, NAMESPACES)
+    assert (outcome.exit_code, outcome.stdout.decode()) == (0, lab.nodes[NODE].run(NAMESPACES).stdout)
+
+
+def test_eviction_in_the_middle_kills_the_command(cluster: Cluster, lab: Lab) -> None:
+    cluster.start()
+    session = cluster.connect(*ENTER, "echo begun; exec sleep 4321")
+    # Until it runs on the node; a daemon of an earlier command too.
+    cluster.run(*ENTER, "setsid sleep 5432 >/dev/null 2>&1 &")
+    wait_for(lambda: processes(lab, "sleep 4321") == 1, "the command")
+    assert processes(lab, "sleep 5432") == 1
+    lab.evict("npm-netpol-system/helper")
+    outcome = session.read()
+    assert (outcome.stdout, outcome.exit_code) == (b"begun\n", 137)
+    wait_for(lambda: cluster.pod()["status"]["phase"] == "Failed", "the eviction")
+    assert cluster.pod()["status"]["reason"] == "Evicted"
+    assert processes(lab, "sleep (4321|5432)") == 0
+
+
+def test_the_deadline_ends_it_whoever_forgets_it(cluster: Cluster, lab: Lab) -> None:
+    cluster.start(activeDeadlineSeconds=1)
+    assert cluster.connect(*ENTER, "exec sleep 4321").read().exit_code == 137
+    wait_for(lambda: cluster.pod()["status"].get("reason") == "DeadlineExceeded", "the deadline")
+    assert processes(lab, "sleep (1000|4321)") == 0
+
+
+def test_deletion_leaves_nothing_on_the_node(cluster: Cluster, lab: Lab) -> None:
+    mounts = lab.nodes[NODE].run("cat /proc/mounts").stdout
+    cluster.start()
+    assert processes(lab, "sleep 1000") == 1
+    cluster.delete()
+    wait_for(lambda: processes(lab, "sleep 1000") == 0, "the end of the container")
+    assert lab.nodes[NODE].run("cat /proc/mounts; ls -A /run/lab/containers").stdout == mounts
+    with pytest.raises(ApiError, match="not found"):
+        cluster.pod()
+
+
+def test_a_command_outlives_a_cut_connection(cluster: Cluster, lab: Lab) -> None:
+    cluster.start()
+    lab.api.add_fault(Fault("exec-cut", after_bytes=6, times=1))
+    outcome = cluster.connect(*ENTER, "echo begun; exec sleep 4321").read()
+    assert (outcome.stdout, outcome.exit_code) == (b"begun\n", 0)
+    assert processes(lab, "sleep 4321") == 1
+
+
+def test_a_node_without_kubelet(cluster: Cluster, lab: Lab) -> None:
+    lab.set_node_ready(NODE, ready=False)
+    cluster.create()
+    assert cluster.pod()["status"]["phase"] == "Pending"
+    lab.set_node_ready(NODE, ready=True)
+    wait_for(lambda: cluster.pod()["status"]["phase"] == "Running", "the helper pod", 20)
+
+
+def test_what_the_role_does_not_grant(cluster: Cluster) -> None:
+    def refused() -> ApiError:
+        with pytest.raises(ApiError) as caught:
+            cluster._client.list("pods", "npm-netpol-system")
+        return caught.value
+
+    error = netns.call_in(cluster.lab.namespace("ctl"), refused)
+    assert error.message == (
+        'pods is forbidden: User "system:serviceaccount:npm-netpol-system:runner" cannot list resource "pods" '
+        'in API group "" in the namespace "npm-netpol-system"'
+    )
+
+
+def test_kubectl_from_the_controller(cluster: Cluster, lab: Lab) -> None:
+    cluster.start()
+    command = ["kubectl", "-n", "npm-netpol-system", "exec", "-i", "helper", "--", *ENTER, "hostname; cat; exit 5"]
+    kubeconfig = lab.directory / "api" / "kubeconfig-npm-netpol-system-runner"
+    done = lab.run_in("ctl", command, input="typed\n", env={"KUBECONFIG": str(kubeconfig)})
+    assert (done.returncode, done.stdout) == (5, f"{NODE}\ntyped\n")
+    requests = [each for each in lab.api.requests() if each["resource"] == "pods/exec"]
+    assert [each["code"] for each in requests] == [101]
+    assert "hostname" not in json.dumps(requests)
