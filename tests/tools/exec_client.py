@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -117,11 +118,19 @@ class ExecClient:
         return outcome
 
     def run(self, data: bytes = b"", *, end: bool = True) -> Outcome:
-        """Send input while output is read."""
-        sender = threading.Thread(target=self._feed, args=(data, end), daemon=True)
-        sender.start()
-        outcome = self.read()
-        sender.join(_TIMEOUT_SECONDS)
+        """Send all input, then read all output.
+
+        Without TLS at the same time. With TLS a connection is nothing for two threads (OpenSSL's objects are not
+        safe for them), so the command must take its input before it says much.
+        """
+        if isinstance(self._socket.sock, ssl.SSLSocket):
+            self._feed(data, end)
+            outcome = self.read()
+        else:
+            sender = threading.Thread(target=self._feed, args=(data, end), daemon=True)
+            sender.start()
+            outcome = self.read()
+            sender.join(_TIMEOUT_SECONDS)
         self.drop()
         return outcome
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""However much moves through an exec, and whoever does not read it: the server's memory stays what it was."""
+"""However much moves through an exec, and whoever does not read it: the server's memory stays what it was.
+
+Without TLS: see :meth:`tools.exec_client.ExecClient.run`. kubectl's test has TLS with much of both.
+"""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,9 +23,9 @@ Exec = Callable[..., ExecClient]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ApiProcess]:
-    with ApiProcess(tmp_path, "--tls", "--run-pods") as process:
+    with ApiProcess(tmp_path, "--run-pods") as process:
         process.client.load([NODE])
-        Client.http(process.url, (tmp_path / "token").read_text(), tmp_path / "ca.crt").create(pod())
+        Client.http(process.url, (tmp_path / "token").read_text()).create(pod())
         while process.client.get("pods", "helper", "default")["status"]["phase"] != "Running":
             pass
         yield process
@@ -34,8 +36,7 @@ def connect(server: ApiProcess) -> Exec:
     token = (server.directory / "token").read_text()
 
     def made(*command: str, **options: str) -> ExecClient:
-        ca_file = server.directory / "ca.crt"
-        return ExecClient(server.url, token, "default/helper", command, ca_file=ca_file, **options)
+        return ExecClient(server.url, token, "default/helper", command, **options)
 
     return made
 
@@ -50,11 +51,7 @@ def peak(server: ApiProcess) -> int:
 def test_large_streams_both_ways(server: ApiProcess, connect: Exec) -> None:
     size = 100_000_000
     before = peak(server)
-    session = connect("cat", stdin="true")
-    sender = threading.Thread(target=lambda: (session.send(bytes(size)), session.end_input()))
-    sender.start()
-    outcome = session.read(until=lambda seen: bool(seen.output[3]))
-    sender.join()
+    outcome = connect("cat", stdin="true").run(bytes(size))
     assert outcome.exit_code == 0
     assert outcome.stdout == bytes(size)
     assert peak(server) - before < ALLOWED_KILOBYTES
