@@ -198,47 +198,47 @@ class Service:
 
     def _delete(self, call: Call, resource: Resource) -> Answer:
         request, target = call.request, call.request.target
-        options = request.json() if request.body else {}
-        options = options if isinstance(options, dict) else {}
-        preconditions = options.get("preconditions")
-        if resource.kind == "Pod" and not _is_dry_run(request) and (grace := self._grace(call, options)):
-            record = self.store.terminate(
-                resource.plural, target.name, target.namespace, grace, preconditions=preconditions
-            )
-            return Answer(200, record.encoded(resource))
+        options = _deletion_options(request)
         if _is_dry_run(request):
             record = self.store.get(resource.plural, target.name, target.namespace)
         else:
-            record = self.store.delete(resource.plural, target.name, target.namespace, preconditions=preconditions)
+            record = self._deleted(resource, target.name, target.namespace, options)
         metadata = record.document(resource)["metadata"]
         if metadata.get("finalizers") or resource.kind == "Pod":
             return Answer(200, record.encoded(resource))
         return Answer.of(200, errors.success(resource.group, resource.plural, metadata["name"], metadata["uid"]))
-
-    def _grace(self, call: Call, options: Object) -> int:
-        """How many seconds a pod that is deleted still has; 0: it goes at once, as all that no kubelet runs."""
-        target = call.request.target
-        pod = self.store.document("pods", target.name, target.namespace)
-        if self.kubelets is None or not pod.get("spec", {}).get("nodeName") or not self.kubelets.keeps(pod):
-            return 0
-        asked = options.get("gracePeriodSeconds", call.request.query.get("gracePeriodSeconds"))
-        return int(pod["spec"].get("terminationGracePeriodSeconds", 0) if asked is None else asked)
 
     def _delete_collection(self, call: Call, resource: Resource) -> Answer:
         options = ListOptions.parse(resource, call.request.query)
         page = paging.page_of(self.store, resource, call.request.target.namespace, options)
         if not _is_dry_run(call.request):
             for record in page.records:
-                self._delete_listed(resource, record)
+                self._delete_listed(resource, record, _deletion_options(call.request))
         return Answer(200, page.encode(resource))
 
-    def _delete_listed(self, resource: Resource, record: Record) -> None:
+    def _delete_listed(self, resource: Resource, record: Record, options: Object) -> None:
         namespace, _, name = record.key.rpartition("/")
         try:
-            self.store.delete(resource.plural, name, namespace)
+            self._deleted(resource, name, namespace, options)
         except errors.ApiError as error:
             if error.code != 404:  # someone else was quicker
                 raise
+
+    def _deleted(self, resource: Resource, name: str, namespace: str, options: Object) -> Record:
+        """At once, or, for a pod that runs, when its kubelet has ended it."""
+        preconditions = options.get("preconditions")
+        if resource.kind == "Pod" and (grace := self._grace(self.store.document("pods", name, namespace), options)):
+            return self.store.terminate(resource.plural, name, namespace, grace, preconditions=preconditions)
+        return self.store.delete(resource.plural, name, namespace, preconditions=preconditions)
+
+    def _grace(self, pod: Object, options: Object) -> int:
+        """How many seconds a pod that is deleted still has."""
+        spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
+        if self.kubelets is None or not self.kubelets.keeps(pod):
+            return 0
+        if not spec.get("nodeName") or phase in {"Succeeded", "Failed"}:
+            return 0
+        return int(options.get("gracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 0)))
 
 
 def _container_name(pod: Object, asked: str) -> str:
@@ -283,6 +283,13 @@ def _document(request: Request, resource: Resource) -> Object:
 
 def _not_allowed() -> errors.ApiError:
     return errors.ApiError(405, "the server does not allow this method on the requested resource")
+
+
+def _deletion_options(request: Request) -> Object:
+    """Of the body, else of the query."""
+    options = request.json() if request.body else {}
+    options = {name: value for name, value in options.items() if value is not None} if isinstance(options, dict) else {}
+    return {name: value for name, value in request.query.items() if name == "gracePeriodSeconds"} | options
 
 
 def _is_dry_run(request: Request) -> bool:

@@ -173,6 +173,14 @@ def test_grace_0_takes_the_object_at_once(running: ApiServer, core: client.CoreV
     assert executed(running, "echo", "new").stdout == b"new\n"
 
 
+def test_a_collection_of_them_has_its_time_too(running: ApiServer, core: client.CoreV1Api) -> None:
+    started(core, pod(container={"command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]}))
+    core.delete_collection_namespaced_pod("default", grace_period_seconds=2)
+    assert core.read_namespaced_pod("helper", "default").metadata.deletion_grace_period_seconds == 2
+    with pytest.raises(client.ApiException, match="404"):
+        wait_for(core, lambda _: False)
+
+
 def test_the_deadline(running: ApiServer, core: client.CoreV1Api) -> None:
     started(core, pod(activeDeadlineSeconds=1))
     session = connected(running, "sh", "-c", "echo begun; sleep 1000")
