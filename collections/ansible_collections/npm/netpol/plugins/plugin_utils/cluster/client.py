@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""GET from a Kubernetes API, with patience for what passes and words for what does not."""
+"""Requests to a Kubernetes API, with patience for what passes and words for what does not."""
 
 from __future__ import annotations
 
 import email.utils
 import itertools
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from . import json_text, transport
 from .connection import AuthError, Connection
+from .transport import Upgraded
+
+_T = TypeVar("_T")
 
 # However long a server asks us to wait, somebody waits for the run.
 LONGEST_WAIT = 60.0
@@ -23,9 +27,10 @@ _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 8.0
 _LONGEST_REASON = 500
 
-_OK = 200
+_DONE = frozenset({200, 201, 202})
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
+_NOT_FOUND = 404
 _GONE = 410
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _HINTS: Mapping[int, str] = {
@@ -38,16 +43,24 @@ class ApiError(Exception):
     """A request that failed: what was asked, of which host, and why in words.
 
     ``status`` is the HTTP status, 0 without an answer. ``transient``: the same request may well succeed later,
-    after ``retry_after`` seconds if the server said so.
+    after ``retry_after`` seconds if the server said so. ``message`` is what the API itself said, if anything.
     """
 
     def __init__(
-        self, where: str, reason: str, *, status: int = 0, transient: bool = False, retry_after: float | None = None
+        self,
+        where: str,
+        reason: str,
+        *,
+        status: int = 0,
+        message: str = "",
+        transient: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
         self.status = status
+        self.message = message
         self.transient = transient
         self.retry_after = retry_after
 
@@ -58,7 +71,7 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """Reads one API server. ``requests`` counts what was sent, retries included.
+    """Talks to one API server. ``requests`` counts what was sent, retries included.
 
     ``connect`` gives the connection, and is asked again when renewable credentials are refused. ``retries`` is how
     often a request that failed in passing (429, 5xx, a broken connection, an answer that was cut) is sent again;
@@ -94,12 +107,34 @@ class ApiClient:
 
         Raises :class:`ApiError`, without the credentials in it.
         """
-        parameters = urlencode(list(query))
-        target = f"{path}?{parameters}" if parameters else path
+        return self._patiently(_target(path, query), lambda target: self._send("GET", target))
+
+    def create(self, path: str, item: Mapping[str, Any]) -> Any:
+        """Add an object to the list at ``path`` and return it as the API keeps it.
+
+        A request that is sent again may find its own work: with a name in it that is an :class:`ApiError` of status
+        409, never a second object.
+        """
+        body = json.dumps(item).encode()
+        return self._patiently(path, lambda target: self._send("POST", target, body))
+
+    def delete(self, path: str, query: Iterable[tuple[str, str]] = ()) -> None:
+        """Remove the object at ``path``; one that is not there is no error."""
+        try:
+            self._patiently(_target(path, query), lambda target: self._send("DELETE", target))
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    def upgrade(self, path: str, query: Iterable[tuple[str, str]], headers: Mapping[str, str]) -> Upgraded:
+        """A connection of one's own to ``path`` that speaks the protocol which ``headers`` ask for."""
+        return self._patiently(_target(path, query), lambda target: self._upgrade(target, headers))
+
+    def _patiently(self, target: str, send: Callable[[str], _T]) -> _T:
         may_renew = self.connection.credentials.renewable
         for attempt in itertools.count():
             try:
-                return self._send(path, target)
+                return send(target)
             except ApiError as error:
                 if error.status == _UNAUTHORIZED and may_renew:
                     may_renew = False
@@ -109,20 +144,22 @@ class ApiClient:
                     raise
                 if attempt >= self._retries:
                     tries = f" (tried {attempt + 1} times)" if attempt else ""
-                    raise ApiError(error.where, error.reason + tries, status=error.status) from error
+                    raise ApiError(
+                        error.where, error.reason + tries, status=error.status, message=error.message
+                    ) from error
                 pause = _pause(attempt, error.retry_after)
                 self._tell(f"{error}; retry {attempt + 1} of {self._retries} in {pause:.1f} s")
                 self._sleep(pause)
         raise AssertionError  # itertools.count() does not end
 
-    def _send(self, path: str, target: str) -> Any:
-        where = f"GET {self.connection.host}{path}"
+    def _send(self, method: str, target: str, body: bytes | None = None) -> Any:
+        where = self._where(method, target)
         self.requests += 1
         try:
-            response = self._transport.get(target, self._timeout)
+            response = self._transport.request(method, target, self._timeout, body)
         except transport.TransportError as error:
             raise ApiError(where, str(error), transient=error.transient) from error
-        if response.status != _OK:
+        if response.status not in _DONE:
             raise self._refusal(where, response)
         try:
             return json_text.read(response.data)
@@ -130,9 +167,23 @@ class ApiClient:
             kind = response.headers.get("Content-Type", "an unknown type").partition(";")[0]
             if kind != "application/json":
                 reason = f"answered with {kind} instead of JSON: is this a Kubernetes API, or a proxy's page?"
-                raise ApiError(where, reason, status=_OK) from error
+                raise ApiError(where, reason, status=response.status) from error
             reason = f"the answer is not complete JSON ({len(response.data)} bytes: {error})"
-            raise ApiError(where, reason, status=_OK, transient=True) from error
+            raise ApiError(where, reason, status=response.status, transient=True) from error
+
+    def _upgrade(self, target: str, headers: Mapping[str, str]) -> Upgraded:
+        where = self._where("GET", target)
+        self.requests += 1
+        try:
+            answer = self._transport.upgrade(target, self._timeout, headers)
+        except transport.TransportError as error:
+            raise ApiError(where, str(error), transient=error.transient) from error
+        if isinstance(answer, Upgraded):
+            return answer
+        raise self._refusal(where, answer)
+
+    def _where(self, method: str, target: str) -> str:
+        return f"{method} {self.connection.host}{target.partition('?')[0]}"
 
     def _refusal(self, where: str, response: Any) -> ApiError:
         words = [f"{response.status} {response.reason or ''}".strip()]
@@ -146,6 +197,7 @@ class ApiClient:
             where,
             f"{words[0]}: {' '.join(words[1:])}" if words[1:] else words[0],
             status=response.status,
+            message=message,
             transient=response.status in _TRANSIENT,
             retry_after=_seconds(response.headers.get("Retry-After")),
         )
@@ -158,6 +210,11 @@ class ApiClient:
             raise ApiError(where, f"401, and no new credentials: {error}", status=_UNAUTHORIZED) from error
         self._transport.close()
         self._transport = transport.Transport(self.connection)
+
+
+def _target(path: str, query: Iterable[tuple[str, str]]) -> str:
+    parameters = urlencode(list(query))
+    return f"{path}?{parameters}" if parameters else path
 
 
 def _status_message(body: bytes) -> str:

@@ -14,7 +14,8 @@ import socket
 import ssl
 import tempfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ USER_AGENT = "ansible-npm.netpol"
 
 _SHORTEST_SECRET = 6
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_SWITCHING_PROTOCOLS = 101
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
 
 
@@ -60,6 +62,32 @@ class TransportError(Exception):
         self.transient = transient
 
 
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """A connection that speaks another protocol from here on, taken away from urllib3's pool."""
+
+    headers: Mapping[str, str]
+    socket: socket.socket
+    # What the server has said already.
+    received: bytes
+    _response: Any
+
+    @classmethod
+    def of(cls, response: Any) -> Upgraded:
+        own: socket.socket = response.connection.sock
+        own.setblocking(False)
+        try:
+            # http.client reads through a buffer: what came along with the headers is in it.
+            received = bytes(response._fp.fp.peek())
+        except (BlockingIOError, ssl.SSLWantReadError):
+            received = b""
+        return cls(response.headers, own, received, response)
+
+    def close(self) -> None:
+        self._response.close()
+        self.socket.close()
+
+
 class Transport:
     """An open way to the server of ``connection``; one connection is kept alive."""
 
@@ -68,14 +96,48 @@ class Transport:
         self._headers = _headers(connection)
         self._pool = _pool(connection)
 
-    def get(self, target: str, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
-        """The answer, read whole. ``target`` is path and query.
+    def request(
+        self, method: str, target: str, timeout: urllib3.Timeout, body: bytes | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer, read whole. ``target`` is path and query, ``body`` JSON.
 
         Raises :class:`TransportError`.
         """
+        headers = self._headers
+        if body is not None:
+            headers = headers.copy()
+            headers["Content-Type"] = "application/json"
+        return self._open(method, target, timeout, headers, body=body)
+
+    def upgrade(
+        self, target: str, timeout: urllib3.Timeout, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse | Upgraded:
+        """Ask for another protocol on the connection: it is ours alone if the server agrees (101).
+
+        Any other answer is read whole. Raises :class:`TransportError`.
+        """
+        if urlsplit(self._connection.proxy).scheme == "https":
+            # TLS inside TLS: urllib3's socket for that cannot wait for reading and writing at once.
+            raise AuthError("a proxy that is itself reached over https can carry requests, but no command: use http")
+        together = self._headers.copy()
+        together.update(headers)
+        response = self._open("GET", target, timeout, together, preload_content=False)
+        try:
+            if response.status != _SWITCHING_PROTOCOLS:
+                response.read()
+                return response
+            return Upgraded.of(response)
+        except (HTTPError, OSError) as error:
+            raise TransportError(self._in_words(error, timeout), transient=True) from error
+
+    def _open(
+        self, method: str, target: str, timeout: urllib3.Timeout, headers: HTTPHeaderDict, **more: Any
+    ) -> urllib3.BaseHTTPResponse:
         url = f"{self._connection.host}{target}"
         try:
-            return self._pool.request("GET", url, headers=self._headers, timeout=timeout, retries=False, redirect=False)
+            return self._pool.request(
+                method, url, headers=headers, timeout=timeout, retries=False, redirect=False, **more
+            )
         except (HTTPError, OSError) as error:
             raise TransportError(self._in_words(error, timeout), transient=not _is_final(error)) from error
 
