@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One command on a node: an exec into the helper pod, from the handshake to the word that ends both outputs.
+
+Until the program on the node has said that it is ready, nothing of the command is sent, and whatever goes wrong can be
+tried again. Afterwards nothing is: a connection that is lost may have run the command or not. The server's own status
+is no proof of an end, since a cut behind it can reach us as a success; only our word is.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..cluster.client import ApiClient, ApiError
+from . import program, websocket
+from .channels import PROTOCOLS, STATUS, STDERR, STDIN, STDOUT, Channels, LostError, Patience
+from .errors import NodePodError, NotStartedError
+
+# After the server's status, what is left of the outputs is on its way.
+_GRACE = 10.0
+_LONGEST_COMPLAINT = 2000
+_FORBIDDEN = 403
+
+Gate = Callable[[bytes, bytes], "bytes | None"]
+
+
+class Execution:
+    """A program on the node that waits for one command. Use once, and close."""
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self._complaint = b""
+        self._status: dict[str, Any] | None = None
+        self._until = 0.0
+
+    @classmethod
+    def open(cls, client: ApiClient, path: str, timeout: float, patience: Patience) -> Execution:
+        """Start the program by an exec at ``path`` and wait until it is ready.
+
+        Raises :class:`NotStartedError`, or :class:`NodePodError` where another try is of no use.
+        """
+        key = websocket.new_key()
+        query = [("container", "node"), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
+        headers = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": key,
+            "Sec-WebSocket-Protocol": ", ".join(PROTOCOLS),
+        }
+        try:
+            upgraded = client.upgrade(path, [*query, *(("command", each) for each in program.ARGV)], headers)
+        except ApiError as error:
+            if error.status == _FORBIDDEN:
+                raise NodePodError(
+                    f"no command may be run in the helper pod: {error.message or error.reason}"
+                ) from error
+            raise NotStartedError(f"no command can be run in the helper pod: {error}") from error
+        channels = Channels(upgraded, patience)
+        try:
+            if not websocket.accepts(key, upgraded.headers.get("Sec-WebSocket-Accept", "")):
+                raise NodePodError("the API did not answer as a WebSocket server: is a proxy between?")
+            if upgraded.headers.get("Sec-WebSocket-Protocol") not in PROTOCOLS:
+                raise NodePodError(f"the API speaks neither {' nor '.join(PROTOCOLS)}")
+            execution = cls(channels)
+            execution._wait_until_ready(timeout)
+        except BaseException:
+            channels.close()
+            raise
+        return execution
+
+    def close(self) -> None:
+        self._channels.close()
+
+    def run(
+        self,
+        command: str,
+        path: str,
+        *,
+        write: Callable[[bytes], object],
+        complain: Callable[[bytes], object],
+        data: Iterable[bytes] | None = None,
+        gate: Gate | None = None,
+    ) -> int:
+        """Run a command and return its exit code. ``write`` and ``complain`` take its outputs as they come.
+
+        ``path`` is the PATH on the node, ``data`` the standard input. ``gate`` is given what both outputs hold so
+        far until it returns what is to be sent before ``data``. Raises :class:`NodePodError` when the end of the
+        command was not seen, whatever else was.
+        """
+        word = secrets.token_hex(16)
+        out, err = program.Output(word, write), program.Output(word, self._complaints(complain))
+        feed = program.Feed(data if data is not None else ())
+        pending: Iterator[bytes] = iter(())
+        with_input = data is not None or gate is not None
+        for message in program.messages(program.request(word, command, path, with_input=with_input)):
+            self._channels.send(STDIN, message)
+        open_gate = _Gate(gate) if with_input else None
+        try:
+            while out.code is None or err.code is None:
+                if open_gate is not None and (first := open_gate.opens()) is not None:
+                    feed = program.Feed(_after(first, data or ()))
+                    pending, open_gate = iter(feed), None
+                self._fill(pending)
+                for channel, text in self._exchange():
+                    if open_gate is not None:
+                        open_gate.hear(channel, text)
+                    {STDOUT: out, STDERR: err}[channel].feed(text)
+            if out.code != err.code:
+                raise LostError(f"its outputs end with different codes ({out.code} and {err.code})")
+        except (LostError, ValueError) as error:
+            raise NodePodError(
+                f"the command's end was not seen, so nothing is known of it: {self._words(error)}"
+            ) from error
+        feed.stop()
+        self._finish(pending if open_gate is None else iter((b"0\n",)))
+        return out.code
+
+    def _wait_until_ready(self, timeout: float) -> None:
+        said = b""
+        deadline = time.monotonic() + timeout
+        try:
+            while program.READY not in said:
+                if time.monotonic() > deadline:
+                    raise LostError(f"the program on the node did not start within {timeout:g} s")
+                for channel, text in self._exchange():
+                    if channel == STDOUT:
+                        said += text
+                    else:
+                        self._complaint = (self._complaint + text)[-_LONGEST_COMPLAINT:]
+        except LostError as error:
+            words = f"the helper pod does not reach the node: {self._words(error)}"
+            # A shell or nsenter that ended by itself will not do better next time.
+            final = self._status is not None and self._status.get("reason") in (None, "NonZeroExitCode")
+            raise (NodePodError if final else NotStartedError)(words) from error
+        self._complaint = b""
+
+    def _exchange(self) -> Iterator[tuple[int, bytes]]:
+        """What the two outputs brought. Raises :class:`LostError`."""
+        if self._status is not None and time.monotonic() > self._until:
+            raise LostError("the server says that it ended")
+        for channel, data in self._channels.exchange(_GRACE):
+            if channel == STATUS:
+                self._status = _status(data)
+                self._until = time.monotonic() + _GRACE
+            elif channel in (STDOUT, STDERR):
+                yield channel, data
+
+    def _fill(self, pending: Iterator[bytes]) -> None:
+        while self._channels.has_room and (message := next(pending, None)) is not None:
+            self._channels.send(STDIN, message)
+
+    def _finish(self, pending: Iterator[bytes]) -> None:
+        """Let the program on the node end in order: it would take an input that breaks off for a cut."""
+        try:
+            for message in pending:
+                self._channels.send(STDIN, message)
+                while not self._channels.has_room:
+                    self._channels.exchange(_GRACE)
+            while self._channels.has_unsent:
+                self._channels.exchange(_GRACE)
+        except LostError:
+            # The command has ended, and its program too.
+            pass
+
+    def _complaints(self, complain: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        def take(text: bytes) -> None:
+            self._complaint = (self._complaint + text)[-_LONGEST_COMPLAINT:]
+            complain(text)
+
+        return take
+
+    def _words(self, error: Exception) -> str:
+        words = [str(error)]
+        message = (self._status or {}).get("message")
+        if isinstance(message, str) and message:
+            words.append(f"the API says: {' '.join(message.split())}")
+        complaint = " ".join(self._complaint.decode("utf-8", "replace").split())
+        if complaint:
+            words.append(f"the node says: {complaint}")
+        return "; ".join(words)
+
+
+class _Gate:
+    """Hears the outputs until what it asks says that the input may go."""
+
+    def __init__(self, ask: Gate | None) -> None:
+        self._ask = ask
+        self._heard = {STDOUT: b"", STDERR: b""}
+
+    def hear(self, channel: int, text: bytes) -> None:
+        self._heard[channel] += text
+
+    def opens(self) -> bytes | None:
+        return b"" if self._ask is None else self._ask(self._heard[STDOUT], self._heard[STDERR])
+
+
+def _after(first: bytes, data: Iterable[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from data
+
+
+def _status(data: bytes) -> dict[str, Any]:
+    try:
+        status = json.loads(data)
+    except ValueError:
+        status = {}
+    return status if isinstance(status, dict) else {}
