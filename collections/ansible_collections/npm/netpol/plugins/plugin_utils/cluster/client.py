@@ -100,6 +100,9 @@ class ApiClient:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._transport.close()
 
     def get(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Any:
@@ -127,10 +130,14 @@ class ApiClient:
                 raise
 
     def upgrade(self, path: str, query: Iterable[tuple[str, str]], headers: Mapping[str, str]) -> Upgraded:
-        """A connection of one's own to ``path`` that speaks the protocol which ``headers`` ask for."""
-        return self._patiently(_target(path, query), lambda target: self._upgrade(target, headers))
+        """A connection of one's own to ``path`` that speaks the protocol which ``headers`` ask for.
 
-    def _patiently(self, target: str, send: Callable[[str], _T]) -> _T:
+        It is not tried again: what went wrong may need more than that.
+        """
+        return self._patiently(_target(path, query), lambda target: self._upgrade(target, headers), retries=0)
+
+    def _patiently(self, target: str, send: Callable[[str], _T], retries: int | None = None) -> _T:
+        retries = self._retries if retries is None else retries
         may_renew = self.connection.credentials.renewable
         for attempt in itertools.count():
             try:
@@ -142,13 +149,18 @@ class ApiClient:
                     continue
                 if not error.transient:
                     raise
-                if attempt >= self._retries:
+                if attempt >= retries:
                     tries = f" (tried {attempt + 1} times)" if attempt else ""
-                    raise ApiError(
-                        error.where, error.reason + tries, status=error.status, message=error.message
-                    ) from error
+                    last = ApiError(
+                        error.where,
+                        error.reason + tries,
+                        status=error.status,
+                        message=error.message,
+                        transient=error.transient,
+                    )
+                    raise last from error
                 pause = _pause(attempt, error.retry_after)
-                self._tell(f"{error}; retry {attempt + 1} of {self._retries} in {pause:.1f} s")
+                self._tell(f"{error}; retry {attempt + 1} of {retries} in {pause:.1f} s")
                 self._sleep(pause)
         raise AssertionError  # itertools.count() does not end
 

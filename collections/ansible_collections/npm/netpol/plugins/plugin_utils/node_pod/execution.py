@@ -24,8 +24,10 @@ from .errors import NodePodError, NotStartedError
 _GRACE = 10.0
 _LONGEST_COMPLAINT = 2000
 _FORBIDDEN = 403
+_POD_HAS_ENDED = (400, 404, 409)
 
-Gate = Callable[[bytes, bytes], "bytes | None"]
+# Given what both outputs hold so far: what to send now (a password), and whether the command's own input may follow.
+Gate = Callable[[bytes, bytes], tuple[bytes, bool]]
 
 
 class Execution:
@@ -56,10 +58,12 @@ class Execution:
             upgraded = client.upgrade(path, [*query, *(("command", each) for each in program.ARGV)], headers)
         except ApiError as error:
             if error.status == _FORBIDDEN:
-                raise NodePodError(
-                    f"no command may be run in the helper pod: {error.message or error.reason}"
-                ) from error
-            raise NotStartedError(f"no command can be run in the helper pod: {error}") from error
+                words = f"no command may be run in the helper pod: {error.message or error.reason}"
+                raise NodePodError(f"{words} (docs/node-pod/access.yaml has the rights)") from error
+            # A pod that is not there, or does not run any more, is a matter of making another.
+            passes = error.transient or error.status in _POD_HAS_ENDED
+            words = f"no command can be run in the helper pod: {error}"
+            raise (NotStartedError if passes else NodePodError)(words) from error
         channels = Channels(upgraded, patience)
         try:
             if not websocket.accepts(key, upgraded.headers.get("Sec-WebSocket-Accept", "")):
@@ -88,36 +92,34 @@ class Execution:
     ) -> int:
         """Run a command and return its exit code. ``write`` and ``complain`` take its outputs as they come.
 
-        ``path`` is the PATH on the node, ``data`` the standard input. ``gate`` is given what both outputs hold so
-        far until it returns what is to be sent before ``data``. Raises :class:`NodePodError` when the end of the
-        command was not seen, whatever else was.
+        ``path`` is the PATH on the node, ``data`` the standard input, which waits for ``gate``. Raises
+        :class:`NodePodError` when the end of the command was not seen, whatever else was.
         """
         word = secrets.token_hex(16)
         out, err = program.Output(word, write), program.Output(word, self._complaints(complain))
-        feed = program.Feed(data if data is not None else ())
-        pending: Iterator[bytes] = iter(())
         with_input = data is not None or gate is not None
         for message in program.messages(program.request(word, command, path, with_input=with_input)):
             self._channels.send(STDIN, message)
-        open_gate = _Gate(gate) if with_input else None
+        feed = program.Feed(data or ())
+        pending = iter(feed) if with_input else iter(())
+        waiting = _Waiting(gate) if gate is not None else None
         try:
             while out.code is None or err.code is None:
-                if open_gate is not None and (first := open_gate.opens()) is not None:
-                    feed = program.Feed(_after(first, data or ()))
-                    pending, open_gate = iter(feed), None
-                self._fill(pending)
+                if waiting is not None and waiting.is_over(self._channels):
+                    waiting = None
+                if waiting is None:
+                    self._fill(pending)
                 for channel, text in self._exchange():
-                    if open_gate is not None:
-                        open_gate.hear(channel, text)
+                    if waiting is not None:
+                        waiting.hear(channel, text)
                     {STDOUT: out, STDERR: err}[channel].feed(text)
             if out.code != err.code:
                 raise LostError(f"its outputs end with different codes ({out.code} and {err.code})")
         except (LostError, ValueError) as error:
-            raise NodePodError(
-                f"the command's end was not seen, so nothing is known of it: {self._words(error)}"
-            ) from error
+            words = f"the command's end was not seen, so nothing is known of it: {self._words(error)}"
+            raise NodePodError(words) from error
         feed.stop()
-        self._finish(pending if open_gate is None else iter((b"0\n",)))
+        self._finish(pending)
         return out.code
 
     def _wait_until_ready(self, timeout: float) -> None:
@@ -185,24 +187,21 @@ class Execution:
         return "; ".join(words)
 
 
-class _Gate:
-    """Hears the outputs until what it asks says that the input may go."""
+class _Waiting:
+    """Input that waits for its gate, which hears both outputs."""
 
-    def __init__(self, ask: Gate | None) -> None:
-        self._ask = ask
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         self._heard = {STDOUT: b"", STDERR: b""}
 
     def hear(self, channel: int, text: bytes) -> None:
         self._heard[channel] += text
 
-    def opens(self) -> bytes | None:
-        return b"" if self._ask is None else self._ask(self._heard[STDOUT], self._heard[STDERR])
-
-
-def _after(first: bytes, data: Iterable[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from data
+    def is_over(self, channels: Channels) -> bool:
+        now, is_open = self._gate(self._heard[STDOUT], self._heard[STDERR])
+        for message in program.piece(now):
+            channels.send(STDIN, message)
+        return is_open
 
 
 def _status(data: bytes) -> dict[str, Any]:

@@ -86,12 +86,21 @@ class Feed:
         for piece in self._pieces():
             if self._stopped:
                 break
-            yield from _cut(f"{len(piece)}\n".encode() + piece, _MESSAGE)
+            yield from _framed(piece)
         yield b"0\n"
 
     def _pieces(self) -> Iterator[bytes]:
         for block in self._data:
             yield from _cut(block, _PIECE)
+
+
+def piece(data: bytes) -> Iterator[bytes]:
+    """A small part of a command's input that goes before the rest, in messages; none for no data."""
+    return _framed(data) if data else iter(())
+
+
+def _framed(data: bytes) -> Iterator[bytes]:
+    return _cut(f"{len(data)}\n".encode() + data, _MESSAGE)
 
 
 def messages(text: bytes) -> Iterator[bytes]:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the state of a helper pod means, in words; pods and nodes are as the API gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from .manifest import CONTAINER
+
+_LONGEST = 500
+# The kubelet tries these again and again; whoever waits for a command has waited long enough.
+_HOPELESS = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RegistryUnavailable",
+        "RunContainerError",
+        "SignatureValidationFailed",
+    }
+)
+
+
+class Phase(Enum):
+    """How far a pod is, for us."""
+
+    UNSEEN = "no kubelet has taken it up yet"
+    STARTING = "it starts"
+    RUNNING = "it runs"
+    HOPELESS = "it will not start"
+    ENDED = "it ended, or is about to"
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    phase: Phase
+    # Why, in the API's words; may be empty.
+    reason: str = ""
+
+
+def of(pod: Mapping[str, Any]) -> PodState:
+    """The state of a pod."""
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp"):
+        return PodState(Phase.ENDED, _disruption(status) or "it is being deleted")
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return PodState(Phase.ENDED, _words(status) or _disruption(status) or f"its phase is {status['phase']}")
+    containers = [each for each in status.get("containerStatuses") or [] if each.get("name") == CONTAINER]
+    state = (containers[0].get("state") or {}) if containers else {}
+    if "running" in state or "terminated" in state:
+        ended = state.get("terminated")
+        return PodState(Phase.ENDED, _words(ended) or "its container ended") if ended else PodState(Phase.RUNNING)
+    waiting = state.get("waiting") or {}
+    if waiting.get("reason") in _HOPELESS:
+        return PodState(Phase.HOPELESS, _words(waiting))
+    seen = waiting or status.get("startTime")
+    return PodState(Phase.STARTING if seen else Phase.UNSEEN, _words(waiting or status))
+
+
+def not_ready(node: Mapping[str, Any]) -> str:
+    """Why a node cannot start a pod; empty for one that can."""
+    for condition in (node.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Ready" and condition.get("status") != "True":
+            return _words(condition) or "its Ready condition is not True"
+    return ""
+
+
+def _disruption(status: Mapping[str, Any]) -> str:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            return _words(condition)
+    return ""
+
+
+def _words(told: Mapping[str, Any]) -> str:
+    reason, message = told.get("reason") or "", " ".join(str(told.get("message") or "").split())
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
+    return ": ".join(filter(None, (reason, message)))
