@@ -142,7 +142,7 @@ notes:
     C(ansible_user) has no meaning.
   - Processes that a task leaves behind belong to the helper pod and end with it. That holds for C(async) too. What the
     node's systemd starts does not.
-  - C(meta: reset_connection) removes the helper pod of the host.
+  - The action M(ansible.builtin.meta) with C(reset_connection) removes the helper pod of the host.
   - Helper pods start in parallel, as many at a time as Ansible has forks. With C(forks) at least as high as the number
     of nodes a run costs one start of a pod more than over SSH.
 seealso:
