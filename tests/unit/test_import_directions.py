@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The directions of imports: plugins -> plugin_utils; policy, netfilter and cluster -> model; model -> nothing of ours.
 
-What passes between the parts is the snapshot and the ruleset. Model, policy and netfilter are pure: no Ansible, no
-reading or writing, so that every decision can be replayed from a file.
+The way to the nodes, node_pod, stands on cluster alone. What passes between the parts is the snapshot and the ruleset.
+Model, policy and netfilter are pure: no Ansible, no reading or writing, so that every decision can be replayed from a
+file.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PARTS = {
     f"{UTILS}.policy": (f"{UTILS}.model",),
     f"{UTILS}.netfilter": (f"{UTILS}.model",),
     f"{UTILS}.cluster": (f"{UTILS}.model",),
+    f"{UTILS}.node_pod": (f"{UTILS}.cluster",),
     # What the plugins share: it may use every part.
     UTILS: (UTILS,),
 }
@@ -145,4 +147,5 @@ def test_the_namespaces_have_no_init_file() -> None:
     """One would hide every other collection of the same namespace package."""
     collections = PLUGINS.parents[2]
     assert [path for path in (collections / "__init__.py", collections / "npm/__init__.py") if path.exists()] == []
-    assert {"model", "policy", "netfilter", "cluster"} <= {path.name for path in (PLUGINS / "plugin_utils").iterdir()}
+    parts = {path.name for path in (PLUGINS / "plugin_utils").iterdir()}
+    assert {"model", "policy", "netfilter", "cluster", "node_pod"} <= parts

@@ -33,8 +33,9 @@ options:
   kubernetes:
     description:
       - Which API, and as whom. Takes the options of the module M(npm.netpol.snapshot) that say so (V(kubeconfig),
-        V(context), V(host), V(api_key), ...), and in their absence the E(K8S_AUTH_KUBECONFIG) and other variables which
-        that module names, from the environment of C(ansible-playbook).
+        V(context), V(host), V(api_key) and so on) and ignores its others.
+      - What it does not say is taken from the variables that the module names, such as E(K8S_AUTH_KUBECONFIG), in the
+        environment of C(ansible-playbook).
     type: dict
     default: {}
     vars:
@@ -177,6 +178,8 @@ _OPTIONS = (
     *("namespace", "image", "pull_secrets", "priority_class", "cpu_limit", "memory_limit", "deadline"),
     *("start_timeout", "timeout", "retries", "ping", "silence", "path"),
 )
+# Options of npm.netpol.snapshot that npm_kubernetes may hold too, and that say nothing of where the API is.
+_OF_THE_SNAPSHOT = ("src", "path", "page_size", "retries", "timeout")
 
 
 class Connection(ConnectionBase):
@@ -275,8 +278,8 @@ class Connection(ConnectionBase):
             raise AnsibleConnectionFailure(f"node {self._node_name}: {error}") from error
 
     def _kubernetes(self) -> dict[str, Any]:
-        given = self.get_option("kubernetes") or {}
-        result = ArgumentSpecValidator(dict(cluster_options.ARGUMENT_SPEC)).validate(dict(given))
+        given = {k: v for k, v in (self.get_option("kubernetes") or {}).items() if k not in _OF_THE_SNAPSHOT}
+        result = ArgumentSpecValidator(dict(cluster_options.ARGUMENT_SPEC)).validate(given)
         if result.error_messages:
             raise AnsibleError(f"npm_kubernetes: {'; '.join(result.error_messages)}")
         return {name: result.validated_parameters.get(name) for name in cluster_options.ARGUMENT_SPEC}

@@ -124,7 +124,7 @@ class Transport:
         response = self._open("GET", target, timeout, together, preload_content=False)
         try:
             if response.status != _SWITCHING_PROTOCOLS:
-                response.read()
+                response.read(cache_content=True)
                 return response
             return Upgraded.of(response)
         except (HTTPError, OSError) as error:

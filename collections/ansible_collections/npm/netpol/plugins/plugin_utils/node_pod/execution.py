@@ -58,8 +58,10 @@ class Execution:
             upgraded = client.upgrade(path, [*query, *(("command", each) for each in program.ARGV)], headers)
         except ApiError as error:
             if error.status == _FORBIDDEN:
-                words = f"no command may be run in the helper pod: {error.message or error.reason}"
-                raise NodePodError(f"{words} (docs/node-pod/access.yaml has the rights)") from error
+                said = error.message or error.reason
+                raise NodePodError(
+                    f"no command may be run in the helper pod: {said} (docs/node-pod/access.yaml has the rights)"
+                ) from error
             # A pod that is not there, or does not run any more, is a matter of making another.
             passes = error.transient or error.status in _POD_HAS_ENDED
             words = f"no command can be run in the helper pod: {error}"
