@@ -53,14 +53,18 @@ def of(pod: Mapping[str, Any]) -> PodState:
         return PodState(Phase.ENDED, _words(status) or _disruption(status) or f"its phase is {status['phase']}")
     containers = [each for each in status.get("containerStatuses") or [] if each.get("name") == CONTAINER]
     state = (containers[0].get("state") or {}) if containers else {}
-    if "running" in state or "terminated" in state:
-        ended = state.get("terminated")
-        return PodState(Phase.ENDED, _words(ended) or "its container ended") if ended else PodState(Phase.RUNNING)
+    if "terminated" in state:
+        return PodState(Phase.ENDED, _words(state["terminated"]) or "its container ended")
+    if "running" in state:
+        return PodState(Phase.RUNNING)
     waiting = state.get("waiting") or {}
     if waiting.get("reason") in _HOPELESS:
-        return PodState(Phase.HOPELESS, _words(waiting))
-    seen = waiting or status.get("startTime")
-    return PodState(Phase.STARTING if seen else Phase.UNSEEN, _words(waiting or status))
+        phase = Phase.HOPELESS
+    elif waiting or status.get("startTime"):
+        phase = Phase.STARTING
+    else:
+        phase = Phase.UNSEEN
+    return PodState(phase, _words(waiting or status))
 
 
 def not_ready(node: Mapping[str, Any]) -> str:
