@@ -143,9 +143,10 @@ class HelperPod:
                     self._discard(name)
                     raise NodePodError(trouble)
             if waited > self._start_timeout:
-                trouble = self._trouble_of_node() or state.reason or f"{state.phase.value}; is the node ready?"
+                reason = state.reason if state.phase is Phase.STARTING else ""
+                reason = reason or self._trouble_of_node() or f"{state.phase.value}; is the node ready?"
                 self._discard(name)
-                raise NodePodError(f"the helper pod did not start within {self._start_timeout:g} s: {trouble}")
+                raise NodePodError(f"the helper pod did not start within {self._start_timeout:g} s: {reason}")
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 

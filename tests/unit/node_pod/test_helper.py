@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A helper pod's life, over a real API server: made once, shared, renewed, and what is said when it can't be."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import auth
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod import helper, manifest, reaper
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.errors import NodePodError
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.helper import HelperPod
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.run import Run
+from lab.api import ApiServer, Fault, Identity, Rule
+
+NAMESPACE = "npm-netpol-nodes"
+RUNNING = {"phase": "Running", "containerStatuses": [{"name": "node", "state": {"running": {}}}]}
+EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+Status = dict[str, Any]
+
+
+def waiting(reason: str, message: str) -> Status:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"phase": "Pending", "containerStatuses": [{"name": "node", "state": state}]}
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    with ApiServer(tls=True) as server:
+        server.store.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        yield server
+
+
+@pytest.fixture
+def kubelet(api: ApiServer) -> Iterator[Callable[[Status | None], None]]:
+    """``kubelet(status)``: from now on, new pods come to that status; None: nobody looks at them."""
+    wanted: list[Status | None] = [RUNNING]
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.01):
+            for pod in pods(api):
+                metadata = pod["metadata"]
+                if metadata["uid"] not in seen and wanted[0] is not None:
+                    seen.add(metadata["uid"])
+                    api.store.patch("pods", metadata["name"], {"status": wanted[0]}, NAMESPACE)
+
+    def become(status: Status | None) -> None:
+        wanted[0] = status
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield become
+    ended.set()
+    thread.join()
+
+
+def pods(api: ApiServer) -> list[dict[str, Any]]:
+    resource = api.store.catalog.by_plural("pods")
+    _, listing = api.store.listing(resource)
+    return [record.document(resource) for record in listing.ordered]
+
+
+def created(api: ApiServer) -> int:
+    return sum(record.method == "POST" for record in api.requests.all())
+
+
+@pytest.fixture
+def make(api: ApiServer, tmp_path: Path) -> Iterator[Callable[..., HelperPod]]:
+    """One HelperPod for each process of a run."""
+    clients: list[ApiClient] = []
+
+    def start(
+        token: str = "", settings: manifest.Settings | None = None, run: str = "run", timeout: float = 5.0
+    ) -> HelperPod:
+        (tmp_path / run).mkdir(exist_ok=True)
+        options = {"host": api.url, "api_key": token or api.token, "ca_cert": str(api.ca_file)}
+        clients.append(ApiClient(partial(auth.connect, options, {}), retries=0, timeout=5))
+        return HelperPod(
+            clients[-1], Run(tmp_path / run), "aks-1", settings or manifest.Settings(), timeout, lambda message: None
+        )
+
+    yield start
+    for each in clients:
+        each.close()
+
+
+@pytest.fixture
+def started(kubelet: Callable[[Status | None], None]) -> None:
+    """Pods start."""
+    kubelet(RUNNING)
+
+
+@pytest.mark.usefixtures("started")
+def test_a_run_has_one_pod_on_a_node(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    names = {make().ensure() for _ in range(3)}
+    assert {pod["metadata"]["name"] for pod in pods(api)} == names
+    assert len(names) == 1
+    assert created(api) == 1
+    (pod,) = pods(api)
+    assert pod["spec"]["nodeName"] == "aks-1"
+
+
+@pytest.mark.usefixtures("started")
+def test_a_known_pod_costs_no_request(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    make().ensure()
+    api.requests.clear()
+    make().ensure()
+    assert api.requests.all() == []
+
+
+@pytest.mark.usefixtures("started")
+def test_processes_that_come_at_once_share_it(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    helpers = [make() for _ in range(8)]
+    names: list[str] = []
+    threads = [threading.Thread(target=lambda each=each: names.append(each.ensure())) for each in helpers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names) == 8
+    assert len(set(names)) == 1
+    assert len(pods(api)) == 1
+
+
+@pytest.mark.usefixtures("started")
+def test_two_runs_have_a_pod_each(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    assert make(run="one").ensure() != make(run="two").ensure()
+    assert len(pods(api)) == 2
+
+
+@pytest.mark.usefixtures("started")
+def test_a_request_that_was_answered_but_not_heard_makes_no_second_pod(
+    api: ApiServer, make: Callable[..., HelperPod]
+) -> None:
+    api.faults.add(Fault("cut", resource="pods", verb="create", times=1))
+    first = make()
+    first._client._retries = 1  # the others of these tests see each failure
+    first.ensure()
+    assert created(api) == 2
+    assert len(pods(api)) == 1
+
+
+@pytest.mark.usefixtures("started")
+def test_a_pod_that_ended_gives_way_to_the_next(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    first = make().ensure()
+    api.store.patch("pods", first, {"status": EVICTED}, NAMESPACE)
+    other = make()
+    assert other.fate(first) == f"the helper pod was ended: Evicted: {EVICTED['message']}"
+    other.doubt(first)
+    second = make().ensure()
+    assert second != first
+    assert make().ensure() == second
+
+
+@pytest.mark.usefixtures("started")
+def test_a_doubt_about_a_good_pod_makes_no_other(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    name = make().ensure()
+    make().doubt(name)
+    assert make().ensure() == name
+    assert len(pods(api)) == 1
+
+
+@pytest.mark.usefixtures("started")
+def test_a_pod_is_renewed_when_half_of_its_life_is_over(
+    api: ApiServer, make: Callable[..., HelperPod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make().ensure()
+    later = time.time() + manifest.Settings().deadline / 2 + 1
+    monkeypatch.setattr(helper.time, "time", lambda: later)
+    second = make().ensure()
+    assert second != first
+    # Whoever still uses the first may go on.
+    assert len(pods(api)) == 2
+
+
+@pytest.mark.usefixtures("started")
+def test_a_pod_that_was_deleted_is_made_again(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    first = make().ensure()
+    api.store.delete("pods", first, NAMESPACE)
+    other = make()
+    assert other.fate(first) == "the helper pod is gone: it was deleted or evicted"
+    other.doubt(first)
+    make().ensure()
+    assert len(pods(api)) == 1
+
+
+@pytest.mark.usefixtures("started")
+def test_removing(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    first = make().ensure()
+    make().remove()
+    assert pods(api) == []
+    assert make().ensure() != first
+
+
+@pytest.mark.usefixtures("started")
+def test_the_reaper_takes_the_runs_pods_and_those_that_ended(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    mine, ended, others = (make(run=each).ensure() for each in ("mine", "ended", "others"))
+    api.store.patch("pods", ended, {"status": EVICTED}, NAMESPACE)
+    foreign = {"name": "foreign", "namespace": NAMESPACE}
+    api.store.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": foreign, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    )
+    own = make(run="mine")
+    assert reaper.remove(own._client, NAMESPACE, own._run.id) == 2
+    assert {pod["metadata"]["name"] for pod in pods(api)} == {others, "foreign"}
+    assert mine not in {pod["metadata"]["name"] for pod in pods(api)}
+
+
+# What may keep a pod from running
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (waiting("ImagePullBackOff", "Back-off pulling image: not found"),
+         r"does not start: ImagePullBackOff: Back-off pulling image: not found \(npm_node_pod_image names another"),
+        (waiting("InvalidImageName", "couldn't parse"), "does not start: InvalidImageName: couldn't parse"),
+        ({"phase": "Failed", "reason": "OutOfmemory", "message": "Node didn't have enough resource: memory"},
+         "does not start: OutOfmemory: Node didn't have enough"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_cannot_start(
+    api: ApiServer, make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None], status: Status, words: str
+) -> None:
+    kubelet(status)
+    with pytest.raises(NodePodError, match=words):
+        make().ensure()
+    # The next try begins anew.
+    assert pods(api) == []
+
+
+def test_a_pull_that_takes_too_long(make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None]) -> None:
+    kubelet(waiting("ErrImagePull", "i/o timeout"))
+    with pytest.raises(NodePodError, match=r"did not start within 0\.5 s: ErrImagePull: i/o timeout"):
+        make(timeout=0.5).ensure()
+
+
+def test_a_node_that_is_not_ready(
+    api: ApiServer,
+    make: Callable[..., HelperPod],
+    kubelet: Callable[[Status | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(helper, "_UNSEEN", 0.1)
+    kubelet(None)
+    ready = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting."}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "aks-1"}, "status": {"conditions": [ready]}}
+    api.store.create(node)
+    with pytest.raises(NodePodError, match="the node aks-1 is not ready: NodeStatusUnknown: Kubelet stopped posting"):
+        make().ensure()
+    assert pods(api) == []
+
+
+def test_a_node_that_is_not_there(
+    make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helper, "_UNSEEN", 0.1)
+    kubelet(None)
+    with pytest.raises(NodePodError, match="the cluster has no node aks-1"):
+        make().ensure()
+
+
+def test_an_account_that_may_not_read_nodes_is_told_what_can_be_known(
+    api: ApiServer, make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None]
+) -> None:
+    kubelet(None)
+    api.identities.add(Identity("least", "least-token", rules=(Rule(("create", "get", "delete"), ("pods",)),)))
+    with pytest.raises(NodePodError, match=r"within 0\.3 s: no kubelet has taken it up yet; is the node ready\?"):
+        make("least-token", timeout=0.3).ensure()
+
+
+def test_no_right_to_create_pods(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    api.identities.add(Identity("reader", "reader-token", rules=(Rule(("get", "list"), ("pods",)),)))
+    with pytest.raises(
+        NodePodError, match=r'may not create helper pods: .*cannot create resource "pods".*access\.yaml'
+    ):
+        make("reader-token").ensure()
+
+
+def test_no_right_to_read_pods(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    api.identities.add(Identity("writer", "writer-token", rules=(Rule(("create",), ("pods",)),)))
+    with pytest.raises(NodePodError, match=r'cannot be watched: .*cannot get resource "pods"'):
+        make("writer-token").ensure()
+
+
+def test_no_namespace(make: Callable[..., HelperPod]) -> None:
+    with pytest.raises(NodePodError, match=r"there is no place for helper pods: .*elsewhere.* not found"):
+        make(settings=manifest.Settings(namespace="elsewhere")).ensure()
+
+
+def test_a_name_that_somebody_else_has_taken(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    helper_pod = make()
+    name = manifest.name(helper_pod._run.id, "aks-1", manifest.Settings(), 1)
+    pod = manifest.pod(name, "aks-2", "somebody", manifest.Settings())
+    api.store.create(pod)
+    with pytest.raises(NodePodError, match="already exists"):
+        helper_pod.ensure()
