@@ -94,19 +94,19 @@ options:
     default: 120
     vars:
       - name: npm_node_pod_start_timeout
-  timeout:
+  api_timeout:
     description: Seconds to wait for an answer of the API, and for the program on the node to start.
     type: float
     default: 30
     vars:
-      - name: npm_node_pod_timeout
-  retries:
+      - name: npm_node_pod_api_timeout
+  api_retries:
     description:
       - How often to try again what failed in passing before a command began. Nothing is tried again after that.
     type: int
     default: 4
     vars:
-      - name: npm_node_pod_retries
+      - name: npm_node_pod_api_retries
   ping:
     description: Seconds between signs of life, so that nothing on the way takes a quiet connection for a dead one.
     type: float
@@ -174,9 +174,10 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.errors import 
 display = Display()
 
 _BLOCK = 1 << 20
+# None is named as a keyword of tasks: Ansible would take that for the option.
 _OPTIONS = (
     *("namespace", "image", "pull_secrets", "priority_class", "cpu_limit", "memory_limit", "deadline"),
-    *("start_timeout", "timeout", "retries", "ping", "silence", "path"),
+    *("start_timeout", "api_timeout", "api_retries", "ping", "silence", "path"),
 )
 # Options of npm.netpol.snapshot that npm_kubernetes may hold too, and that say nothing of where the API is.
 _OF_THE_SNAPSHOT = ("src", "path", "page_size", "retries", "timeout")

@@ -21,7 +21,14 @@ from .manifest import Settings
 from .node import Limits, Node
 from .run import Run, digest_of
 
-_LEAST: Mapping[str, float] = {"deadline": 60, "start_timeout": 1, "timeout": 1, "retries": 0, "ping": 1, "silence": 2}
+_LEAST: Mapping[str, float] = {
+    "deadline": 60,
+    "start_timeout": 1,
+    "api_timeout": 1,
+    "api_retries": 0,
+    "ping": 1,
+    "silence": 2,
+}
 
 
 def connect(
@@ -47,15 +54,18 @@ def connect(
     )
     run = Run(temporary)
     client = ApiClient(
-        partial(auth.connect, kubernetes, os.environ), retries=options["retries"], timeout=options["timeout"], tell=tell
+        partial(auth.connect, kubernetes, os.environ),
+        retries=options["api_retries"],
+        timeout=options["api_timeout"],
+        tell=tell,
     )
     if run.is_first(f"reaper-{digest_of(client.connection.host, settings.namespace)}"):
         reaper.start(kubernetes, settings.namespace, run.id, main_process)
     helper = HelperPod(client, run, node, settings, options["start_timeout"], tell)
     limits = Limits(
         path=options["path"],
-        retries=options["retries"],
-        timeout=options["timeout"],
+        retries=options["api_retries"],
+        timeout=options["api_timeout"],
         patience=Patience(options["ping"], options["silence"]),
     )
     return client, Node(client, helper, limits, tell)
