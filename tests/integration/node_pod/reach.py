@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +43,6 @@ class Reach:
             "ansible_connection": "npm.netpol.node_pod",
             "npm_node_pod_path": "/run/lab/bin",
             "npm_node_pod_ping": 1,
-            "ansible_become": False,
             **self.variables,
         }
         hosts: dict[str, Any] = {name: {} for name in self.lab.cluster.nodes}
@@ -61,6 +62,18 @@ class Reach:
 
     def playbook(self, playbook: str | Path, *arguments: str) -> Output:
         return run_playbook(self.lab, playbook, "-i", str(self.inventory), *arguments)
+
+    def drive(self, *steps: list[str], node: str = FIRST) -> list[Any]:
+        """What the connection itself returns of each step (``drive.py``)."""
+        return self.measure(*steps, node=node)[2]
+
+    def measure(self, *steps: list[str], node: str = FIRST) -> tuple[int, int, list[Any]]:
+        """The most memory before and after, in KiB, and the results."""
+        variables = {"inventory_hostname": node, "npm_node_pod_path": "/run/lab/bin", **self.variables}
+        command = [sys.executable, str(Path(__file__).with_name("drive.py")), json.dumps(variables)]
+        done = self.lab.run_in("ctl", [*command, *map(json.dumps, steps)], check=True)
+        told = json.loads(done.stdout.splitlines()[-1])
+        return told["before"], told["after"], told["results"]
 
     # What the API has and saw
 

@@ -82,7 +82,8 @@ def ended(process: subprocess.Popen[bytes], sent: bytes) -> Ended:
 def test_outputs_and_exit_code_are_exact(shell: list[str], path: str) -> None:
     assert run(shell, path, "printf 'a\\nb'; printf c >&2; exit 3") == Ended(b"a\nb", b"c", 3)
     assert run(shell, path, "true") == Ended(b"", b"", 0)
-    assert run(shell, path, "kill -9 $$").code == 128 + signal.SIGKILL
+    assert run(shell, path, "kill -9 $$") == Ended(b"", b"", 128 + signal.SIGKILL)
+    assert run(shell, path, "cat; kill -15 $$", [b"in"]) == Ended(b"in", b"", 128 + signal.SIGTERM)
     assert run(shell, path, "no-such-program").code == 127
 
 

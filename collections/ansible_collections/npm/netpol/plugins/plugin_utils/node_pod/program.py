@@ -41,15 +41,15 @@ _ENTER = (
 
 # In the node's shell: dash, bash, BusyBox's ash. Everything that it starts is in one process group, which nothing
 # else is in: the container runtime gives each exec a session. The end is written where the command ran and not after
-# its input, which may still be waiting.
+# its input, which may still be waiting. What the shell itself would say of a command that was killed is nobody's output.
 _RUN = (
     "umask 022; cd /; "
     "pass() { [ $(($1 * $2)) = 0 ] || dd bs=$1 count=$2 iflag=fullblock 2>/dev/null; }; "
     'feed() { while read -r size; do [ "$size" = 0 ] && exit; '
     "pass 65536 $((size / 65536)) && pass $((size % 65536)) 1 || exit; done; kill -9 0; }; "
-    'work() { (exec env -i PATH="$PATH" HOME="$HOME" USER=root LOGNAME=root SHELL=/bin/sh '
-    '/bin/sh -c "${command%.}"); code=$?; '
-    "printf '%s %03d\\n' \"$word\" $code; printf '%s %03d\\n' \"$word\" $code >&2; }; "
+    'work() { exec 3>&2 2>/dev/null; (exec env -i PATH="$PATH" HOME="$HOME" USER=root LOGNAME=root SHELL=/bin/sh '
+    '/bin/sh -c "${command%.}" 2>&3 3>&-); code=$?; '
+    "printf '%s %03d\\n' \"$word\" $code; printf '%s %03d\\n' \"$word\" $code >&3; }; "
     "echo npm.netpol: ready; "
     "read -r word size input path || exit 70; PATH=$path; "
     'command=$(pass "$size" 1; echo .); read -r end && [ "$end" = "$word" ] || exit 70; '
