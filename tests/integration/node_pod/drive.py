@@ -3,8 +3,8 @@
 """The connection by itself, without a playbook: ``python drive.py VARIABLES STEP...``, in the lab's controller.
 
 VARIABLES is JSON, a STEP is JSON too: ``["exec", COMMAND]``, ``["put", FROM, TO]``, ``["fetch", FROM, TO]`` or
-``["send", COMMAND, FILE]`` (the file is its input). Prints JSON: what each step returned, and how many KiB of memory the
-process had at most before and after.
+``["send", COMMAND, FILE]`` (the file is its input). Prints JSON: what each step returned, and how many KiB of memory
+the process had at most before and after.
 """
 
 from __future__ import annotations

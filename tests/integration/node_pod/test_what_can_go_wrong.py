@@ -149,9 +149,14 @@ def began(reach: Reach) -> int:
     return len(reach.lab.nodes[FIRST].run(f"cat {BEGAN}; rm {BEGAN}").stdout.split())
 
 
+def delete(reach: Reach) -> None:
+    """As somebody who drains the node, or cleans up."""
+    reach.lab.api.delete({"apiVersion": "v1", "kind": "Pod"} | reach.pods()[0])
+
+
 def test_an_evicted_pod(reach: Reach) -> None:
     thread = meanwhile(
-        reach.lab.nodes[FIRST], lambda: reach.lab.api.evict(reach.pods()[0]["metadata"]["name"], NAMESPACE)
+        reach.lab.nodes[FIRST], lambda: reach.lab.api.evict(NAMESPACE, reach.pods()[0]["metadata"]["name"])
     )
     done = one(reach, LONG)
     thread.join()
@@ -162,7 +167,7 @@ def test_an_evicted_pod(reach: Reach) -> None:
 
 
 def test_a_deleted_pod(reach: Reach) -> None:
-    thread = meanwhile(reach.lab.nodes[FIRST], lambda: reach.lab.api.delete(reach.pods()[0]))
+    thread = meanwhile(reach.lab.nodes[FIRST], lambda: delete(reach))
     done = one(reach, LONG)
     thread.join()
     assert done.recap(FIRST)["unreachable"] == 1, done.text
@@ -171,12 +176,14 @@ def test_a_deleted_pod(reach: Reach) -> None:
 
 
 def test_a_pod_that_ended_between_two_commands_gives_way_to_another(reach: Reach) -> None:
-    evict = {
-        "ansible.builtin.command": f"kubectl delete pods --all --wait --namespace {NAMESPACE}",
-        "delegate_to": "localhost",
-        "connection": "local",
-    }
-    done = reach.play({"ansible.builtin.raw": "true"}, evict, {"ansible.builtin.raw": "true"}, hosts=FIRST)
+    thread = meanwhile(reach.lab.nodes[FIRST], lambda: delete(reach))
+    done = reach.play(
+        {"ansible.builtin.raw": f"echo once >{BEGAN}"},
+        {"ansible.builtin.pause": {"seconds": 4}},
+        {"ansible.builtin.raw": "true"},
+        hosts=FIRST,
+    )
+    thread.join()
     assert done.code == 0, done.text
     assert reach.created() == 2
 

@@ -22,6 +22,8 @@ _NOT_FOUND = 404
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 # A kubelet takes a pod up at once; after this long it is time to ask about the node.
 _UNSEEN = 5.0
+# A kubelet first ends the containers, and then says so.
+_SHOWS_AFTER = 3.0
 # Pods of one run on one node; so many do not end by chance.
 _MOST = 50
 
@@ -83,11 +85,17 @@ class HelperPod:
 
     def fate(self, name: str) -> str:
         """What became of a pod that was lost, in words; empty when it is still there or nobody can tell."""
-        try:
-            state = pod_state.of(self._client.get(self.path(name)))
-        except ApiError as error:
-            return "the helper pod is gone: it was deleted or evicted" if error.status == _NOT_FOUND else ""
-        return f"the helper pod was ended: {state.reason}" if state.phase is Phase.ENDED else ""
+        until = time.monotonic() + _SHOWS_AFTER
+        while True:
+            try:
+                state = pod_state.of(self._client.get(self.path(name)))
+            except ApiError as error:
+                return "the helper pod is gone: it was deleted or evicted" if error.status == _NOT_FOUND else ""
+            if state.phase is Phase.ENDED:
+                return f"the helper pod was ended: {state.reason}"
+            if time.monotonic() > until:
+                return ""
+            time.sleep(_FIRST_PAUSE)
 
     def _create(self, name: str) -> bool:
         """Ask for the pod; False if the run has it already."""
