@@ -41,7 +41,7 @@ _ENTER = (
 
 # In the node's shell: dash, bash, BusyBox's ash. Everything that it starts is in one process group, which nothing
 # else is in: the container runtime gives each exec a session. The end is written where the command ran and not after
-# its input, which may still be waiting. What the shell itself would say of a command that was killed is nobody's output.
+# its input, which may still be waiting. What the shell itself says of a command that was killed is no output of it.
 _RUN = (
     "umask 022; cd /; "
     "pass() { [ $(($1 * $2)) = 0 ] || dd bs=$1 count=$2 iflag=fullblock 2>/dev/null; }; "
