@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from ..cluster import auth
 from ..cluster.client import ApiClient, ApiError
@@ -45,8 +45,7 @@ def start(parameters: Mapping[str, Any], namespace: str, run: str, main_process:
         # Neither a Ctrl-C nor the end of the terminal is meant for it.
         start_new_session=True,
     )
-    assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
-    with process.stdin as pipe:
+    with cast(IO[bytes], process.stdin) as pipe:
         pipe.write(json.dumps(told).encode())
 
 
