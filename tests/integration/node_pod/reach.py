@@ -25,11 +25,12 @@ _PATIENCE_SECONDS = 30
 
 @dataclass
 class Reach:
-    """A lab whose nodes are reached by helper pods. ``variables``: of the group."""
+    """A lab whose nodes are reached by helper pods. ``variables``: of the group; ``env``: of Ansible."""
 
     lab: Lab
     directory: Path
     variables: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         items = yaml.safe_load(_MANIFESTS.read_text())["items"]
@@ -61,7 +62,7 @@ class Reach:
         return self.playbook(path, *arguments)
 
     def playbook(self, playbook: str | Path, *arguments: str) -> Output:
-        return run_playbook(self.lab, playbook, "-i", str(self.inventory), *arguments)
+        return run_playbook(self.lab, playbook, "-i", str(self.inventory), *arguments, env=self.env)
 
     def drive(self, *steps: list[str], node: str = FIRST) -> list[Any]:
         """What the connection itself returns of each step (``drive.py``)."""

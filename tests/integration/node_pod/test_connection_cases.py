@@ -124,10 +124,14 @@ def test_become(reach: Reach) -> None:
 def test_a_way_to_become_that_needs_a_terminal_is_refused(reach: Reach, tmp_path: Path) -> None:
     (tmp_path / "become_plugins").mkdir()
     (tmp_path / "become_plugins" / "needy.py").write_text(
-        'DOCUMENTATION = "{name: needy, short_description: x, options: {}}"\n'
+        'DOCUMENTATION = "{name: needy, short_description: needs a terminal, description: it does, options: {}}"\n'
         "from ansible.plugins.become import BecomeBase\n"
-        "class BecomeModule(BecomeBase):\n    name = 'needy'\n    require_tty = True\n"
+        "class BecomeModule(BecomeBase):\n"
+        "    name, require_tty = 'needy', True\n"
+        "    def build_become_command(self, cmd, shell):\n"
+        "        return cmd\n"
     )
+    reach.env["ANSIBLE_BECOME_PLUGINS"] = str(tmp_path / "become_plugins")
     refused = reach.play({"ansible.builtin.raw": "id"}, become=True, become_method="needy")
     assert refused.code != 0
     words = "connection does not provide a TTY which is required for the selected become plugin: needy"
