@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The test suite in its groups: ``python -m tools.suite [--full] [PYTEST ARGS]``.
 
-First what runs anywhere, in parallel; then what needs root and network namespaces, one after the other, through sudo
-when somebody else than root runs it. Pytest's arguments go to both; a path narrows what both look at.
+First what runs anywhere; then what needs root and network namespaces, through sudo when somebody else than root runs
+it. Pytest's arguments go to both; a path narrows what both look at.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ class Result:
     seconds: float
 
 
+# Two processes share a group. Each begins with one half, in its order, so that few files have their labs made twice.
+_SHARED = ("-n", "2", "--dist", "worksteal")
 GROUPS = (
-    Group("anywhere", "not root", ("-n", "2", "--dist", "loadfile")),
-    Group("packets", "root", ("-p", "no:cacheprovider"), as_root=True),
+    Group("anywhere", "not root", _SHARED),
+    Group("packets", "root", ("-p", "no:cacheprovider", *_SHARED), as_root=True),
 )
 
 
