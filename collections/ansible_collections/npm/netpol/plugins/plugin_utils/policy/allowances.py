@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ..model.ruleset import Family, SetKind
 from .cidr import whole
 from .intervals import Interval, Intervals, covers, union
-from .policies import IPBlock, NamedPeer, Peer, PodPeer, PolicyRule, Port
+from .policies import IPBlock, NamedPeer, Peer, PodPeer, PolicyRule, Port, Spec
 
 # What a (protocol, name) of a port stands for on the pod that is judged.
 Resolve = Callable[[str, str], Iterable[int]]
@@ -25,35 +25,36 @@ Resolve = Callable[[str, str], Iterable[int]]
 class Allowance:
     """Something that is allowed: peers of one kind (``kind`` None: any peer) on these ports.
 
-    ``protocol`` empty: any protocol; ``ports`` empty: any port. The members of a PORTS set bring their own.
+    ``protocol`` empty: any protocol; ``ports`` empty: any port. The members of a PORTS set bring their own. ``specs``
+    are those that allow it, none where it is a setting.
     """
 
     protocol: str
     ports: Intervals
     kind: SetKind | None
     peers: frozenset[Peer]
-    policies: frozenset[str]
+    specs: frozenset[Spec]
 
     @property
     def is_everything(self) -> bool:
         return self.kind is None and not self.protocol
 
 
-def allowances(rule: PolicyRule, policy: str, family: Family, resolve: Resolve | None) -> Iterator[Allowance]:
-    """What one rule of a policy allows in one family.
+def allowances(rule: PolicyRule, spec: Spec, family: Family, resolve: Resolve | None) -> Iterator[Allowance]:
+    """What one rule of a spec allows in one family.
 
     ``resolve`` gives the numbers of a named port on the pod whose ingress is judged; it is None for egress, where
     each destination has its own (rule 16).
     """
-    policies = frozenset({policy})
+    specs = frozenset({spec})
     peers_by_kind = _peers_by_kind(rule, family)
     for protocol, numbers in _numbers_by_protocol(rule.ports, resolve):
         for kind, peers in peers_by_kind.items():
-            yield Allowance(protocol, numbers, kind, peers, policies)
+            yield Allowance(protocol, numbers, kind, peers, specs)
     if resolve is None:
         named = _named_peers(rule, family)
         if named:
-            yield Allowance("", (), SetKind.PORTS, named, policies)
+            yield Allowance("", (), SetKind.PORTS, named, specs)
 
 
 def combine(given: Iterable[Allowance], family: Family) -> list[Allowance]:
@@ -134,7 +135,7 @@ def _united(given: Iterable[Allowance], key: Callable[[Allowance], Hashable]) ->
             ports=() if any_port else union(interval for each in group for interval in each.ports),
             kind=first.kind,
             peers=first.peers.union(*(each.peers for each in group)),
-            policies=first.policies.union(*(each.policies for each in group)),
+            specs=first.specs.union(*(each.specs for each in group)),
         )
 
 

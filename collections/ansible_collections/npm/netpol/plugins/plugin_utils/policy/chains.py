@@ -5,22 +5,27 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..model.names import group_chain
-from ..model.ruleset import Chain, Family, PeerSet, Rule, SetKind, Verdict
-from .allowances import Allowance, Resolve, allowances, combine
+from ..model.ruleset import Chain, Direction, Family, PeerSet, Rule, SetKind, Verdict
+from .allowances import Allowance, allowances, combine
 from .cidr import Network
 from .isolation import Isolators
 from .peers import PeerResolver
-from .policies import IPBlock
+from .pod_classes import PodClass
+from .policies import IPBlock, Spec
 
 # Stands in for a policy in the comment of the rule.
 ALWAYS_ALLOWED_SOURCES = "npm_always_allowed_sources"
 
 # Cheap matches first: rules without a set, then the smaller kinds of lookup.
 _KIND_ORDER = (None, SetKind.ADDRESSES, SetKind.NETWORKS, SetKind.PORTS)
+
+# The numbers of the named ports that the policies mention.
+_Numbers = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +34,69 @@ class GroupChain:
     sets: tuple[PeerSet, ...]
 
 
-def group_rules(isolators: Isolators, family: Family, resolve: Resolve | None) -> list[Allowance]:
-    """What the policies together allow; ``resolve`` as :func:`.allowances.allowances` takes it."""
-    return combine(
-        (allowance for policy, rule in isolators.rules for allowance in allowances(rule, policy.key, family, resolve)),
-        family,
-    )
+class ChainBuilder:
+    """Builds the chains of one snapshot's groups, each once.
+
+    What specs allow together is worked out once for all groups that they isolate, in whatever namespaces; only names
+    and members are each group's own.
+    """
+
+    def __init__(self, resolver: PeerResolver, always_allowed: Iterable[Network]) -> None:
+        self._resolver = resolver
+        self._always_allowed = tuple(always_allowed)
+        self._rules: dict[tuple[tuple[Spec, ...], Direction, Family, _Numbers, bool], list[Allowance]] = {}
+        self._chains: dict[tuple[Isolators, Family, _Numbers, bool], GroupChain] = {}
+
+    def chain(self, pods: PodClass, isolators: Isolators, family: Family, *, always_reachable: bool) -> GroupChain:
+        """The chain of the group that pods are in: those with the same policies, port numbers and exposure."""
+        ingress = isolators.direction is Direction.INGRESS
+        numbers = tuple(pods.port_numbers(port) for port in isolators.named_ports) if ingress else ()
+        exposed = ingress and always_reachable
+        group = (isolators, family, numbers, exposed)
+        if group not in self._chains:
+            self._chains[group] = self._build(isolators, family, self._allowed(isolators, family, numbers, exposed))
+        return self._chains[group]
+
+    def _allowed(self, isolators: Isolators, family: Family, numbers: _Numbers, exposed: bool) -> list[Allowance]:
+        key = (isolators.specs, isolators.direction, family, numbers, exposed)
+        if key not in self._rules:
+            named = dict(zip(isolators.named_ports, numbers, strict=False))
+            resolve = (lambda *port: named[port]) if isolators.direction is Direction.INGRESS else None
+            each = (each for spec, rule in isolators.rules for each in allowances(rule, spec, family, resolve))
+            rules = combine(each, family)
+            self._rules[key] = with_sources(rules, self._always_allowed, family) if exposed else rules
+        return self._rules[key]
+
+    def _build(self, isolators: Isolators, family: Family, rules: Iterable[Allowance]) -> GroupChain:
+        """The chain that allows this and drops the rest; its name comes from its rules and from the policies."""
+        keys: defaultdict[Spec, list[str]] = defaultdict(list)
+        for policy in isolators.policies:
+            keys[policy.spec].append(policy.key)
+        sets: dict[str, PeerSet] = {}
+        lines = []
+        for each in rules:
+            set_name = ""
+            if each.kind is not None:
+                peer_set = self._resolver.set_of(isolators.namespace, family, each.kind, each.peers)
+                sets[peer_set.name] = peer_set
+                set_name = peer_set.name
+            policies = tuple(sorted(key for spec in each.specs for key in keys[spec])) or (ALWAYS_ALLOWED_SOURCES,)
+            rule = Rule(Verdict.ALLOW, each.protocol, each.ports, set_name, policies)
+            lines.append((_KIND_ORDER.index(each.kind), rule))
+        lines.sort(key=lambda line: (line[0], line[1].protocol, line[1].ports, line[1].peers))
+        ordered = tuple(rule for _kind, rule in lines)
+        isolating = tuple(sorted(policy.key for policy in isolators.policies))
+        definition = json.dumps([[_plain(rule) for rule in ordered], isolating, Verdict.DENY])
+        chain = Chain(group_chain(isolators.direction, definition), isolators.direction, ordered, isolating)
+        return GroupChain(chain, tuple(sets.values()))
 
 
 def with_sources(rules: list[Allowance], sources: Iterable[Network], family: Family) -> list[Allowance]:
     """The same, and any traffic from these sources: a rule of its own, so that all groups of a node share its set."""
     blocks = frozenset(IPBlock(source) for source in sources if source.family is family)
-    extra = combine([Allowance("", (), SetKind.NETWORKS, blocks, frozenset({ALWAYS_ALLOWED_SOURCES}))], family)
+    extra = combine([Allowance("", (), SetKind.NETWORKS, blocks, frozenset())], family)
     everything = [each for each in (*rules, *extra) if each.is_everything]
     return everything[:1] or [*rules, *extra]
-
-
-def build_chain(isolators: Isolators, rules: Iterable[Allowance], family: Family, resolver: PeerResolver) -> GroupChain:
-    """The chain that allows this and drops the rest; its name comes from its rules and from the policies."""
-    sets: dict[str, PeerSet] = {}
-    lines = []
-    for allowance in rules:
-        set_name = ""
-        if allowance.kind is not None:
-            peer_set = resolver.set_of(family, allowance.kind, allowance.peers)
-            sets[peer_set.name] = peer_set
-            set_name = peer_set.name
-        lines.append((_KIND_ORDER.index(allowance.kind), _rule(allowance, set_name)))
-    ordered = tuple(
-        rule
-        for _kind, rule in sorted(lines, key=lambda line: (line[0], line[1].protocol, line[1].ports, line[1].peers))
-    )
-    isolating = tuple(sorted({policy.key for policy in isolators.policies}))
-    definition = json.dumps([[_plain(rule) for rule in ordered], isolating, Verdict.DENY])
-    chain = Chain(group_chain(isolators.direction, definition), isolators.direction, ordered, isolating)
-    return GroupChain(chain, tuple(sets.values()))
-
-
-def _rule(allowance: Allowance, set_name: str) -> Rule:
-    return Rule(Verdict.ALLOW, allowance.protocol, allowance.ports, set_name, tuple(sorted(allowance.policies)))
 
 
 def _plain(rule: Rule) -> list[object]:

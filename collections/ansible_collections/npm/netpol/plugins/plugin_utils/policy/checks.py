@@ -5,7 +5,7 @@ whose clients the nodes can't tell apart."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..model.problem import Problem
@@ -13,7 +13,7 @@ from ..model.ruleset import Direction
 from ..model.snapshot import NetworkPolicy, Service
 from .isolation import Isolation, Isolators
 from .peers import PeerResolver
-from .pods import LivePod
+from .pod_classes import PodClass
 from .policies import Policy
 from .selectors import Selector
 
@@ -23,13 +23,13 @@ _EXPOSED_TYPES = frozenset({"NodePort", "LoadBalancer"})
 
 
 def cut_off_namespaces(
-    namespaces: Iterable[str], pods: Iterable[LivePod], isolation: Isolation, given: Iterable[NetworkPolicy]
+    namespaces: Iterable[str], classes: Iterable[PodClass], isolation: Isolation, given: Iterable[NetworkPolicy]
 ) -> Iterator[Problem]:
     """Policies that isolate every pod of a protected namespace where no policy allows any of them anything."""
     lifted = {(policy.namespace, policy.name) for policy in given if policy.annotations.get(ALLOW_ANNOTATION) == "true"}
-    pods_of: defaultdict[str, list[LivePod]] = defaultdict(list)
-    for pod in (each for each in pods if not each.pod.unreadable):
-        pods_of[pod.pod.namespace].append(pod)
+    pods_of: defaultdict[str, list[PodClass]] = defaultdict(list)
+    for pods in (each for each in classes if not each.unreadable):
+        pods_of[pods.namespace].append(pods)
     for namespace in sorted(set(namespaces)):
         for direction in Direction:
             for policy in _cutting_off(pods_of[namespace], direction, isolation):
@@ -50,14 +50,15 @@ def exposed_services(services: Iterable[Service], resolver: PeerResolver, isolat
         if not is_exposed(service) or service.external_traffic_policy == "Local":
             continue
         backends = backends_of(service, resolver)
-        isolated = [pod for pod in backends if _is_restricted(isolation.of(pod, Direction.INGRESS))]
+        isolated = sum(len(each.pods) for each in backends if _is_restricted(isolation.of(each).get(Direction.INGRESS)))
         if isolated:
+            every = sum(len(each.pods) for each in backends)
             yield Problem(
                 "Service",
                 service.namespace,
                 service.name,
                 "spec.externalTrafficPolicy",
-                f"is Cluster, and {len(isolated)} of {len(backends)} backends are isolated for ingress",
+                f"is Cluster, and {isolated} of {every} backends are isolated for ingress",
                 "client addresses are seen only where the backend is local; health probes may be dropped",
             )
 
@@ -66,17 +67,16 @@ def is_exposed(service: Service) -> bool:
     return service.type in _EXPOSED_TYPES and bool(service.selector)
 
 
-def backends_of(service: Service, resolver: PeerResolver) -> Sequence[LivePod]:
+def backends_of(service: Service, resolver: PeerResolver) -> Sequence[PodClass]:
     return resolver.pods_in(service.namespace, Selector.equal(service.selector))
 
 
-def _cutting_off(pods: Sequence[LivePod], direction: Direction, isolation: Isolation) -> list[Policy]:
-    by_pod = [isolators.policies if isolators else () for isolators in (isolation.of(pod, direction) for pod in pods)]
-    policies = {id(policy): policy for each in by_pod for policy in each}
-    if any(policy.rules[direction] for policy in policies.values()):
-        return []
-    selected = Counter(id(policy) for each in by_pod for policy in each)
-    return [policy for number, policy in policies.items() if selected[number] == len(pods)]
+def _cutting_off(classes: Sequence[PodClass], direction: Direction, isolation: Isolation) -> set[Policy]:
+    found = (isolation.of(pods).get(direction) for pods in classes)
+    isolating = [set(isolators.policies) if isolators else set() for isolators in found]
+    if not isolating or any(policy.spec.rules[direction] for policy in set().union(*isolating)):
+        return set()
+    return set.intersection(*isolating)
 
 
 def _is_restricted(isolators: Isolators | None) -> bool:

@@ -87,6 +87,11 @@ def parse_cidr(text: str) -> Network:
     return Network(address.family, address.number >> host_bits << host_bits, int(length_text))
 
 
+def canonical_address(text: str) -> str:
+    """An address in its one spelling. Raises :class:`ValueError` as :func:`parse_address` does."""
+    return str(parse_address(text))
+
+
 def spell_address(family: Family, number: int) -> str:
     """The spelling of ``ipset save``, which is the C library's: IPv4 within IPv6 is dotted, in both its forms."""
     if family is Family.IPV4:

@@ -5,26 +5,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 from ..model.problem import Problem
 from ..model.ruleset import Direction, Family, FamilyRuleset, Ruleset, Target
 from ..model.snapshot import Snapshot
 from . import checks
-from .chains import GroupChain, build_chain, group_rules, with_sources
+from .chains import ChainBuilder, GroupChain
 from .cidr import Network, parse_cidr
-from .isolation import Isolation, Isolators
-from .parse import parse_policy
+from .isolation import Isolation
+from .parse import parse_spec
 from .peers import PeerResolver
+from .pod_classes import PodClass, PortName, classify
 from .pods import LivePod, live_pods
-from .policies import PodPeer, Policy
+from .policies import PodPeer, Policy, PolicyRule, Refusal, Spec
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
-
-# The policies, the family, the numbers of the named ports that the policies mention, and whether exposed.
-_Group = tuple[Isolators, Family, tuple[tuple[int, ...], ...], bool]
 
 
 class SettingsError(ValueError):
@@ -71,21 +69,27 @@ class Compiler:
             namespace.name: {**namespace.labels, _NAMESPACE_NAME: namespace.name}
             for namespace in snapshot.namespaces
         }
-        self._policies, policy_problems = _parse_policies(snapshot, namespaces)
-        self._pods, pod_problems = live_pods(snapshot.pods)
-        self._pods_by_node: defaultdict[str, list[LivePod]] = defaultdict(list)
-        for pod in self._pods:
-            self._pods_by_node[pod.pod.node].append(pod)
+        self._policies = _parse_policies(snapshot, namespaces)
+        specs = {policy.spec for policy in self._policies}
+        pods, pod_problems = live_pods(snapshot.pods)
+        peer_labels, namespace_labels = _labels_of_peers(specs, snapshot)
+        subject_labels = {key for spec in specs for key in spec.selector.keys}
+        self._classes = classify(pods, peer_labels | subject_labels, _named_ports(specs))
+        self._pods_by_node: defaultdict[str, list[tuple[LivePod, PodClass]]] = defaultdict(list)
+        for each in self._classes:
+            for pod in each.pods:
+                self._pods_by_node[pod.pod.node].append((pod, each))
         self._isolation = Isolation(self._policies)
-        self._resolver = PeerResolver(self._pods, namespaces, *_mentioned_labels(self._policies, snapshot))
-        self._chains: dict[_Group, GroupChain] = {}
+        self._resolver = PeerResolver(self._classes, namespaces, peer_labels, namespace_labels)
+        self._chains = ChainBuilder(self._resolver, self._always_allowed)
+        self._enforced: dict[tuple[PodClass, Family], list[GroupChain]] = {}
         self.problems = tuple(
             sorted(
                 {
                     *snapshot.problems,
-                    *policy_problems,
+                    *(problem for policy in self._policies for problem in policy.problems),
                     *pod_problems,
-                    *_unknown_namespaces(self._pods, namespaces),
+                    *_unknown_namespaces(self._classes, namespaces),
                     *_not_enforced(snapshot),
                 }
             )
@@ -97,14 +101,11 @@ class Compiler:
         for family in Family:
             targets: dict[Direction, list[Target]] = {direction: [] for direction in Direction}
             chains: dict[str, GroupChain] = {}
-            for pod in self._pods_by_node.get(node, ()):
+            for pod, its_class in self._pods_by_node.get(node, ()):
                 addresses = pod.addresses(family)
-                for direction in Direction if addresses else ():
-                    isolators = self._isolation.of(pod, direction)
-                    if isolators:
-                        group = self._chain(pod, isolators, family)
-                        chains[group.chain.name] = group
-                        targets[direction] += (Target(each, group.chain.name, pod.key) for each in addresses)
+                for group in self._chains_of(its_class, family) if addresses else ():
+                    chains[group.chain.name] = group
+                    targets[group.chain.direction] += (Target(each, group.chain.name, pod.key) for each in addresses)
             sets = {each.name: each for group in chains.values() for each in group.sets}
             families[family] = FamilyRuleset(
                 sets=tuple(sets[name] for name in sorted(sets)),
@@ -120,7 +121,7 @@ class Compiler:
         return tuple(
             sorted(
                 checks.cut_off_namespaces(
-                    self._settings.protected_namespaces, self._pods, self._isolation, self._snapshot.network_policies
+                    self._settings.protected_namespaces, self._classes, self._isolation, self._snapshot.network_policies
                 )
             )
         )
@@ -132,42 +133,39 @@ class Compiler:
 
     @cached_property
     def summary(self) -> Summary:
-        pods = [pod for pod in self._pods if pod.ipv4 or pod.ipv6]
-        isolated = Counter(direction for pod in pods for direction in Direction if self._isolation.of(pod, direction))
-        refused = sum(policy.refused for policy in self._policies)
+        isolated: Counter[Direction] = Counter()
+        for each in self._classes:
+            for direction in self._isolation.of(each):
+                isolated[direction] += each.reachable
+        refused = sum(bool(policy.spec.refusals) for policy in self._policies)
         return Summary(
-            pods=len(pods),
+            pods=sum(each.reachable for each in self._classes),
             pods_isolated_ingress=isolated[Direction.INGRESS],
             pods_isolated_egress=isolated[Direction.EGRESS],
             policies_enforced=len(self._policies) - refused,
             policies_refused=refused,
         )
 
-    def _chain(self, pod: LivePod, isolators: Isolators, family: Family) -> GroupChain:
-        """The chain of the group that a pod is in: those with the same policies, port numbers and exposure."""
-        ingress = isolators.direction is Direction.INGRESS
-        ports = isolators.named_ports if ingress else ()
-        numbers = tuple(pod.port_numbers(*port) for port in ports)
-        always = ingress and pod.key in self._always_reachable
-        group = (isolators, family, numbers, always)
-        if group not in self._chains:
-            named = dict(zip(ports, numbers, strict=True))
-            resolve = (lambda protocol, name: named[protocol, name]) if ingress else None
-            rules = group_rules(isolators, family, resolve)
-            if always:
-                rules = with_sources(rules, self._always_allowed, family)
-            self._chains[group] = build_chain(isolators, rules, family, self._resolver)
-        return self._chains[group]
+    def _chains_of(self, pods: PodClass, family: Family) -> list[GroupChain]:
+        """The chains of these pods: one for each direction in which they are isolated."""
+        key = (pods, family)
+        if key not in self._enforced:
+            always_reachable = pods in self._always_reachable
+            self._enforced[key] = [
+                self._chains.chain(pods, isolators, family, always_reachable=always_reachable)
+                for isolators in self._isolation.of(pods).values()
+            ]
+        return self._enforced[key]
 
     @cached_property
-    def _always_reachable(self) -> frozenset[str]:
+    def _always_reachable(self) -> frozenset[PodClass]:
         if not self._always_allowed:
             return frozenset()
         return frozenset(
-            pod.key
+            pods
             for service in self._snapshot.services
             if checks.is_exposed(service)
-            for pod in checks.backends_of(service, self._resolver)
+            for pods in checks.backends_of(service, self._resolver)
         )
 
 
@@ -178,23 +176,28 @@ def _networks(sources: Iterable[str]) -> tuple[Network, ...]:
         raise SettingsError(f"always_allowed_sources: {error}") from error
 
 
-def _parse_policies(snapshot: Snapshot, namespaces: Container[str]) -> tuple[list[Policy], list[Problem]]:
+def _parse_policies(snapshot: Snapshot, namespaces: Container[str]) -> list[Policy]:
+    """The policies; equal specs, which most templates and charts make many of, are read once."""
+    specs: dict[str, Spec] = {}
     policies = []
-    problems: list[Problem] = []
     for given in snapshot.network_policies:
-        policy, refused = parse_policy(given)
-        problems += refused
-        if policy.namespace not in namespaces:
-            policy = replace(policy, rules=dict.fromkeys(policy.rules, ()), refused=True)
-            message = f"its namespace {policy.namespace} is not in the snapshot"
-            effect = "isolates what it selects, allows nothing"
-            problems.append(Problem("NetworkPolicy", policy.namespace, policy.name, "", message, effect))
-        policies.append(policy)
-    return policies, problems
+        # Plain JSON values that read the same are the same.
+        spelled = repr(given.spec)
+        spec = specs.get(spelled)
+        if spec is None:
+            spec = specs[spelled] = parse_spec(given.spec)
+        if given.namespace not in namespaces:
+            message = f"its namespace {given.namespace} is not in the snapshot"
+            spec = spec.allowing_nothing(Refusal("", message, "isolates what it selects, allows nothing"))
+        policies.append(Policy(given.namespace, given.name, spec))
+    return policies
 
 
-def _unknown_namespaces(pods: Iterable[LivePod], namespaces: Container[str]) -> list[Problem]:
-    counts = Counter(pod.pod.namespace for pod in pods if pod.pod.namespace not in namespaces)
+def _unknown_namespaces(classes: Iterable[PodClass], namespaces: Container[str]) -> list[Problem]:
+    counts: Counter[str] = Counter()
+    for each in classes:
+        if each.namespace not in namespaces:
+            counts[each.namespace] += len(each.pods)
     return [
         Problem(
             "Namespace", "", name, "", f"is not in the snapshot, but {count} of its pods are", "no peer selects them"
@@ -211,17 +214,24 @@ def _not_enforced(snapshot: Snapshot) -> list[Problem]:
     ]
 
 
-def _mentioned_labels(policies: Iterable[Policy], snapshot: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
+def _labels_of_peers(specs: Iterable[Spec], snapshot: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
     """The labels of pods and of namespaces that peers, or exposed Services, select by."""
     pod_keys = {key for service in snapshot.services if checks.is_exposed(service) for key in service.selector}
     namespace_keys: set[str] = set()
-    for policy in policies:
-        for rules in policy.rules.values():
-            for peer in (peer for rule in rules for peer in rule.peers or ()):
-                if isinstance(peer, PodPeer):
-                    pod_keys |= peer.pods.keys
-                    namespace_keys |= peer.namespaces.keys
+    for rule in _rules(specs):
+        for peer in rule.peers or ():
+            if isinstance(peer, PodPeer):
+                pod_keys |= peer.pods.keys
+                namespace_keys |= peer.namespaces.keys if peer.namespaces else frozenset()
     return frozenset(pod_keys), frozenset(namespace_keys)
+
+
+def _named_ports(specs: Iterable[Spec]) -> frozenset[PortName]:
+    return frozenset((port.protocol, port.name) for rule in _rules(specs) for port in rule.ports or () if port.name)
+
+
+def _rules(specs: Iterable[Spec]) -> Iterator[PolicyRule]:
+    return (rule for spec in specs for rules in spec.rules.values() for rule in rules)
 
 
 def _by_address(targets: Iterable[Target]) -> tuple[Target, ...]:

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from ..model.ruleset import Direction
 from .matching import SelectorIndex
-from .pods import LivePod
-from .policies import Policy, PolicyRule
+from .pod_classes import PodClass, PortName
+from .policies import Policy, PolicyRule, Spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,21 +23,27 @@ class Isolators:
     """
 
     direction: Direction
+    namespace: str
     policies: tuple[Policy, ...]
 
+    @cached_property
+    def specs(self) -> tuple[Spec, ...]:
+        """Their specs, each once: all that decides what they allow."""
+        return tuple(dict.fromkeys(policy.spec for policy in self.policies))
+
     @property
-    def rules(self) -> list[tuple[Policy, PolicyRule]]:
-        return [(policy, rule) for policy in self.policies for rule in policy.rules[self.direction]]
+    def rules(self) -> list[tuple[Spec, PolicyRule]]:
+        return [(spec, rule) for spec in self.specs for rule in spec.rules[self.direction]]
 
     @property
     def allow_everything(self) -> bool:
-        return any(rule.peers is None and rule.ports is None for _policy, rule in self.rules)
+        return any(rule.peers is None and rule.ports is None for _spec, rule in self.rules)
 
     @cached_property
-    def named_ports(self) -> tuple[tuple[str, str], ...]:
-        """The (protocol, name) pairs that the rules mention, sorted."""
+    def named_ports(self) -> tuple[PortName, ...]:
+        """The ports that the rules mention by name, sorted."""
         return tuple(
-            sorted({(port.protocol, port.name) for _key, rule in self.rules for port in rule.ports or () if port.name})
+            sorted({(port.protocol, port.name) for _spec, rule in self.rules for port in rule.ports or () if port.name})
         )
 
 
@@ -49,22 +55,32 @@ class Isolation:
         for policy in policies:
             self._policies[policy.namespace].append(policy)
         self._indexes: dict[str, SelectorIndex] = {}
-        self._unreadable = {direction: Isolators(direction, ()) for direction in Direction}
-        self._known: dict[tuple[str, tuple[int, ...], Direction], Isolators | None] = {}
+        # Namespaces whose policies have the same specs share an index.
+        self._indexes_of_specs: dict[tuple[Spec, ...], SelectorIndex] = {}
+        self._unreadable = {direction: Isolators(direction, "", ()) for direction in Direction}
+        self._known: dict[tuple[str, tuple[int, ...]], Mapping[Direction, Isolators]] = {}
 
-    def of(self, pod: LivePod, direction: Direction) -> Isolators | None:
-        """What isolates a pod in a direction; None: it is not isolated."""
-        if pod.pod.unreadable:
-            return self._unreadable[direction]
-        namespace = pod.pod.namespace
-        if namespace not in self._policies:
-            return None
-        if namespace not in self._indexes:
-            self._indexes[namespace] = SelectorIndex([policy.selector for policy in self._policies[namespace]])
-        numbers = self._indexes[namespace].matching(pod.pod.labels)
-        key = (namespace, numbers, direction)
+    def of(self, pods: PodClass) -> Mapping[Direction, Isolators]:
+        """What isolates these pods, for each direction in which they are isolated."""
+        if pods.unreadable:
+            return self._unreadable
+        if pods.namespace not in self._policies:
+            return {}
+        numbers = self._index(pods.namespace).matching(pods.labels)
+        key = (pods.namespace, numbers)
         if key not in self._known:
-            selecting = (self._policies[namespace][number] for number in numbers)
-            isolating = tuple(policy for policy in selecting if direction in policy.rules)
-            self._known[key] = Isolators(direction, isolating) if isolating else None
+            selecting = [self._policies[pods.namespace][number] for number in numbers]
+            self._known[key] = {
+                direction: Isolators(direction, pods.namespace, isolating)
+                for direction in Direction
+                if (isolating := tuple(policy for policy in selecting if direction in policy.spec.rules))
+            }
         return self._known[key]
+
+    def _index(self, namespace: str) -> SelectorIndex:
+        if namespace not in self._indexes:
+            specs = tuple(policy.spec for policy in self._policies[namespace])
+            if specs not in self._indexes_of_specs:
+                self._indexes_of_specs[specs] = SelectorIndex([spec.selector for spec in specs])
+            self._indexes[namespace] = self._indexes_of_specs[specs]
+        return self._indexes[namespace]

@@ -5,66 +5,58 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from .selectors import Operator, Requirement, Selector
 
 # The place of a label in an index: its key and value, or None for any value.
 _Place = tuple[str, str | None]
-_Posting = Mapping[str, Sequence[int]]
 
 
 class LabelIndex:
     """Objects by label, within groups (namespaces): one selector, which objects?
 
     Objects are numbered in the order given. Only the labels in ``keys`` are indexed; a selector that mentions another
-    one raises :class:`KeyError`.
+    one raises :class:`KeyError`. Objects with the same labels are one to a selector, in whatever group.
     """
 
     def __init__(self, objects: Iterable[tuple[str, Mapping[str, str]]], keys: AbstractSet[str]) -> None:
         self._keys = keys
-        self._labels: list[Mapping[str, str]] = []
-        self._all: defaultdict[str, list[int]] = defaultdict(list)
-        self._postings: defaultdict[_Place, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self._sizes: Counter[_Place] = Counter()
-        for number, (group, labels) in enumerate(objects):
-            self._labels.append(labels)
-            self._all[group].append(number)
-            for key in labels.keys() & keys:
-                for place in ((key, labels[key]), (key, None)):
-                    self._postings[place][group].append(number)
-                    self._sizes[place] += 1
+        self._distinct: list[Mapping[str, str]] = []
+        self._by_place: defaultdict[_Place, list[int]] = defaultdict(list)
+        self._by_group: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        known: dict[frozenset[tuple[str, str]], int] = {}
+        for number, (group, given) in enumerate(objects):
+            labels = frozenset((key, given[key]) for key in given.keys() & keys)
+            which = known.setdefault(labels, len(known))
+            self._by_group[group][which].append(number)
+            if which == len(self._distinct):
+                self._distinct.append(dict(labels))
+                for key, value in labels:
+                    self._by_place[key, value].append(which)
+                    self._by_place[key, None].append(which)
 
     def select(self, selector: Selector, groups: AbstractSet[str]) -> list[int]:
         """The numbers of the objects of these groups that match, in no particular order."""
         if unknown := selector.keys - self._keys:
             raise KeyError(f"labels that are not indexed: {sorted(unknown)}")
-        narrowest = min(
-            (requirement for requirement in selector.requirements if requirement.needs_label),
-            key=lambda requirement: self._size(requirement, groups),
-            default=None,
-        )
-        postings: list[_Posting] = (
-            [self._all]
-            if narrowest is None
-            else [self._postings[place] for place in _places(narrowest) if place in self._postings]
-        )
-        others = [requirement for requirement in selector.requirements if requirement is not narrowest]
-        return [
-            number
-            for posting in postings
-            for number in _in_groups(posting, groups)
-            if all(requirement.matches(self._labels[number]) for requirement in others)
-        ]
+        found = [self._by_group[group] for group in groups if group in self._by_group]
+        candidates = self._candidates(selector)
+        if len(found) == 1 and len(found[0]) < len(candidates):
+            candidates = found[0]
+        matching = {which for which in candidates if selector.matches(self._distinct[which])}
+        return [number for each in found for which in each.keys() & matching for number in each[which]]
 
-    def _size(self, requirement: Requirement, groups: AbstractSet[str]) -> int:
-        places = _places(requirement)
-        if len(groups) > 1:
-            return sum(self._sizes[place] for place in places)
-        return sum(
-            len(self._postings[place].get(group, ())) for place in places if place in self._postings for group in groups
+    def _candidates(self, selector: Selector) -> Collection[int]:
+        """The labels that the narrowest requirement leaves."""
+        needed = (_places(requirement) for requirement in selector.requirements if requirement.needs_label)
+        narrowest = min(
+            needed, key=lambda places: sum(len(self._by_place.get(each, ())) for each in places), default=None
         )
+        if narrowest is None:
+            return range(len(self._distinct))
+        return [which for place in narrowest for which in self._by_place.get(place, ())]
 
 
 class SelectorIndex:
@@ -113,11 +105,3 @@ def _places(requirement: Requirement) -> list[_Place]:
     if requirement.operator is Operator.EXISTS:
         return [(requirement.key, None)]
     return [(requirement.key, value) for value in requirement.values]
-
-
-def _in_groups(posting: _Posting, groups: AbstractSet[str]) -> Iterable[int]:
-    if len(groups) <= len(posting):
-        chosen = [posting[group] for group in groups if group in posting]
-    else:
-        chosen = [numbers for group, numbers in posting.items() if group in groups]
-    return (number for numbers in chosen for number in numbers)

@@ -13,12 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from ..model.problem import Problem
 from ..model.ruleset import Direction
-from ..model.snapshot import NetworkPolicy
 from .cidr import Network, parse_cidr
 from .parse_selector import parse_selector
-from .policies import IPBlock, PodPeer, Policy, PolicyRule, Port
+from .policies import IPBlock, PodPeer, PolicyRule, Port, Refusal, Spec
 from .refusal import RefusalError, known_mapping, listed, mapping, shown, text
 from .selectors import EVERYTHING, Selector
 
@@ -36,22 +34,20 @@ _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _T = TypeVar("_T")
 
 
-def parse_policy(policy: NetworkPolicy) -> tuple[Policy, tuple[Problem, ...]]:
-    """The policy as it is enforced, and a problem for each thing in it that was refused."""
-    reader = _Reader(policy)
-    return reader.policy(), tuple(reader.problems)
+def parse_spec(given: object) -> Spec:
+    """The spec of a policy as it is enforced, and what was refused in it."""
+    return _Reader().spec(given)
 
 
 class _Reader:
-    """Reads one policy, and keeps a problem for each refusal."""
+    """Reads one spec, and keeps what it refuses."""
 
-    def __init__(self, policy: NetworkPolicy) -> None:
-        self._given = policy
-        self.problems: list[Problem] = []
+    def __init__(self) -> None:
+        self._refusals: list[Refusal] = []
 
-    def policy(self) -> Policy:
+    def spec(self, given: object) -> Spec:
         spec = self._attempt(
-            partial(mapping, self._given.spec, "spec"),
+            partial(mapping, given, "spec"),
             "isolates every pod of its namespace in both directions, allows nothing",
         )
         if spec is None:
@@ -72,25 +68,16 @@ class _Reader:
         if known is None or selector is None or directions is None:
             # Its selection is wider than meant, or its rules mean less than they say: only isolation is sure.
             return self._isolating_only(EVERYTHING if selector is None else selector, tuple(rules))
-        return Policy(
-            namespace=self._given.namespace,
-            name=self._given.name,
-            selector=selector,
-            rules={direction: each or () for direction, each in rules.items()},
-            refused=bool(self.problems),
-        )
+        return Spec(selector, {direction: each or () for direction, each in rules.items()}, tuple(self._refusals))
 
-    def _isolating_only(self, selector: Selector, directions: tuple[Direction, ...]) -> Policy:
-        return Policy(self._given.namespace, self._given.name, selector, dict.fromkeys(directions, ()), refused=True)
+    def _isolating_only(self, selector: Selector, directions: tuple[Direction, ...]) -> Spec:
+        return Spec(selector, dict.fromkeys(directions, ()), tuple(self._refusals))
 
     def _attempt(self, read: Callable[[], _T], effect: str) -> _T | None:
         try:
             return read()
         except RefusalError as refusal:
-            problem = Problem(
-                "NetworkPolicy", self._given.namespace, self._given.name, refusal.field, refusal.message, effect
-            )
-            self.problems.append(problem)
+            self._refusals.append(Refusal(refusal.field, refusal.message, effect))
             return None
 
     def _rules(self, value: object, direction: Direction) -> tuple[PolicyRule, ...]:
@@ -104,11 +91,8 @@ class _Reader:
     def _rule(self, value: object, field: str, direction: Direction) -> PolicyRule:
         peers_field = _PEERS_FIELD[direction]
         rule = known_mapping(value, field, {peers_field, "ports"})
-        read_peer = partial(_peer, namespace=self._given.namespace)
         return PolicyRule(
-            peers=self._readable(
-                rule.get(peers_field), f"{field}.{peers_field}", read_peer, "this peer matches nothing"
-            ),
+            peers=self._readable(rule.get(peers_field), f"{field}.{peers_field}", _peer, "this peer matches nothing"),
             ports=self._readable(rule.get("ports"), f"{field}.ports", _port, "this port matches nothing"),
         )
 
@@ -139,7 +123,7 @@ def _directions(policy_types: object, egress: object) -> tuple[Direction, ...]:
     return tuple(dict.fromkeys(_DIRECTIONS[each] for each in given))
 
 
-def _peer(value: object, field: str, namespace: str) -> PodPeer | IPBlock:
+def _peer(value: object, field: str) -> PodPeer | IPBlock:
     given = known_mapping(value, field, _PEER_FIELDS)
     block, namespaces, pods = (given.get(each) for each in ("ipBlock", "namespaceSelector", "podSelector"))
     if block is not None:
@@ -150,8 +134,8 @@ def _peer(value: object, field: str, namespace: str) -> PodPeer | IPBlock:
         raise RefusalError(field, "is empty")
     pod_selector = parse_selector(pods, f"{field}.podSelector")
     if namespaces is None:
-        return PodPeer(namespace, EVERYTHING, pod_selector)
-    return PodPeer("", parse_selector(namespaces, f"{field}.namespaceSelector"), pod_selector)
+        return PodPeer(None, pod_selector)
+    return PodPeer(parse_selector(namespaces, f"{field}.namespaceSelector"), pod_selector)
 
 
 def _block(value: object, field: str) -> IPBlock:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ..model.problem import Problem
 from ..model.ruleset import Family
 from ..model.snapshot import Pod
-from .cidr import Address, parse_address
+from .cidr import canonical_address
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
+_NOBODYS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing binds to them
 _IGNORED = "the address is ignored for this pod"
 
 
@@ -31,12 +32,6 @@ class LivePod:
     def addresses(self, family: Family) -> tuple[str, ...]:
         return self.ipv4 if family is Family.IPV4 else self.ipv6
 
-    def port_numbers(self, protocol: str, name: str) -> tuple[int, ...]:
-        """All numbers that the pod's containers give this name (rule 18); none when it doesn't resolve (rule 17)."""
-        return tuple(
-            sorted({port.port for port in self.pod.ports if port.name == name and port.protocol.lower() == protocol})
-        )
-
 
 def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
     """The pods that policies can select, in the order given, and the addresses that were refused.
@@ -45,51 +40,48 @@ def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
     (rule 30). Of several pods that claim one address one has it: a running one before others, then one that is not
     terminating, then the newest.
     """
-    claims: dict[Address, list[Pod]] = {}
-    problems = []
+    owners: dict[str, Pod] = {}
+    problems: list[Problem] = []
     live = [pod for pod in pods if not pod.host_network and pod.phase not in _FINISHED]
-    claimed: list[list[Address]] = []
-    for pod in live:
-        addresses, refused = _read_addresses(pod)
-        problems += refused
-        claimed.append(addresses)
+    claimed = [_read_addresses(pod, problems) for pod in live]
+    for pod, addresses in zip(live, claimed, strict=True):
         for address in addresses:
-            claims.setdefault(address, []).append(pod)
-    owners = {address: max(each, key=_claim) for address, each in claims.items() if len(each) > 1}
+            other = owners.setdefault(address, pod)
+            if other is not pod:
+                owners[address] = max(other, pod, key=_claim)
     result = []
     for pod, addresses in zip(live, claimed, strict=True):
         own = []
         for address in addresses:
-            owner = owners.get(address, pod)
+            owner = owners[address]
             if owner is pod:
                 own.append(address)
             else:
-                message = f"{address} is claimed by {owner.namespace}/{owner.name} too"
-                problems.append(_problem(pod, message))
+                problems.append(_problem(pod, f"{address} is claimed by {owner.namespace}/{owner.name} too"))
         result.append(
             LivePod(
                 pod,
-                ipv4=tuple(str(address) for address in own if address.family is Family.IPV4),
-                ipv6=tuple(str(address) for address in own if address.family is Family.IPV6),
+                ipv4=tuple(address for address in own if ":" not in address),
+                ipv6=tuple(address for address in own if ":" in address),
             )
         )
     return result, problems
 
 
-def _read_addresses(pod: Pod) -> tuple[list[Address], list[Problem]]:
-    addresses: dict[Address, None] = {}
-    problems = []
+def _read_addresses(pod: Pod, problems: list[Problem]) -> list[str]:
+    """The pod's addresses, each once; what is refused is added to the problems."""
+    addresses: dict[str, None] = {}
     for text in pod.ips:
         try:
-            address = parse_address(text)
+            address = canonical_address(text)
         except ValueError as error:
             problems.append(_problem(pod, str(error)))
             continue
-        if address.number:
-            addresses[address] = None
-        else:
+        if address in _NOBODYS:
             problems.append(_problem(pod, f"{text!r} is no pod's address"))
-    return sorted(addresses), problems
+        else:
+            addresses[address] = None
+    return list(addresses)
 
 
 def _claim(pod: Pod) -> tuple[bool, bool, str, str, str]:

@@ -1,35 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""NetworkPolicies with types: what is left of a spec once it has been read and judged."""
+"""NetworkPolicies with types: what is left of a spec once it has been read and judged.
+
+A spec says "this namespace" and never which one it is: policies of any namespace with equal specs share one
+:class:`Spec`, and with it all that can be worked out from a spec alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..model.problem import Problem
 from ..model.ruleset import Direction, Family
 from .cidr import Network
 from .intervals import Intervals, subtract
 from .selectors import EVERYTHING, Selector
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class PodPeer:
-    """Pods by label (rule 7): in the one ``namespace``, or where that is empty in those that ``namespaces`` selects."""
+    """Pods by label (rule 7): in the namespaces that ``namespaces`` selects, or, without that, in the policy's own."""
 
-    namespace: str
-    namespaces: Selector
+    namespaces: Selector | None
     pods: Selector
 
     @property
     def broader(self) -> tuple[PodPeer, ...]:
         """Other peers that surely select every pod that this one selects."""
-        every_pod = PodPeer(self.namespace, self.namespaces, EVERYTHING)
-        every_namespace = PodPeer("", EVERYTHING, self.pods)
+        every_pod = PodPeer(self.namespaces, EVERYTHING)
+        every_namespace = PodPeer(EVERYTHING, self.pods)
         return tuple(peer for peer in (every_pod, every_namespace, ALL_PODS) if peer != self)
 
 
-ALL_PODS = PodPeer("", EVERYTHING, EVERYTHING)
+ALL_PODS = PodPeer(EVERYTHING, EVERYTHING)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,18 +89,44 @@ class PolicyRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """A NetworkPolicy as it is enforced: ``rules`` has exactly the directions in which it isolates (rule 4).
+class Refusal:
+    """Something in a spec that was refused: see :class:`..model.problem.Problem`."""
 
-    No rules in a direction: it allows nothing there. ``refused`` says that something in it was refused.
+    field: str
+    message: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spec:
+    """A spec as it is enforced: ``rules`` has exactly the directions in which it isolates (rule 4).
+
+    No rules in a direction: it allows nothing there. Compared by identity: who reads equal ones makes one of them.
     """
+
+    selector: Selector
+    rules: Mapping[Direction, tuple[PolicyRule, ...]]
+    refusals: tuple[Refusal, ...] = ()
+
+    def allowing_nothing(self, reason: Refusal) -> Spec:
+        return Spec(self.selector, dict.fromkeys(self.rules, ()), (*self.refusals, reason))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """A NetworkPolicy as it is enforced."""
 
     namespace: str
     name: str
-    selector: Selector
-    rules: Mapping[Direction, tuple[PolicyRule, ...]]
-    refused: bool = False
+    spec: Spec
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def problems(self) -> list[Problem]:
+        return [
+            Problem("NetworkPolicy", self.namespace, self.name, each.field, each.message, each.effect)
+            for each in self.spec.refusals
+        ]
