@@ -14,7 +14,7 @@ from typing import Any
 from .netns import LabError
 from .spec import Container, Family, LabSpec, Namespace, Node, Pod, Port, Service, ServicePort, Variant
 
-POD_NETWORK = {"ipv4": "10.244.0.0/16", "ipv6": "fd00:10:244::/48"}
+POD_NETWORK = {"ipv4": "10.244.0.0/15", "ipv6": "fd00:10:244::/48"}
 CONTROLLER = {"ipv4": "10.240.0.4", "ipv6": "fd00:10:240::4"}
 OUTSIDE = {"ipv4": "198.51.100.10", "ipv6": "2001:db8:51::10"}
 _FIRST_NODE = 10
@@ -69,12 +69,12 @@ class Cluster:
 
     def node_ips(self, name: str) -> tuple[str, ...]:
         last = _FIRST_NODE + self.index[name] - 1
-        every: dict[Family, str] = {"ipv4": f"10.240.0.{last}", "ipv6": f"fd00:10:240::{last}"}
+        every: dict[Family, str] = {"ipv4": f"10.240.{last // 256}.{last % 256}", "ipv6": f"fd00:10:240::{last}"}
         return tuple(every[family] for family in self.families)
 
     def pod_cidr(self, name: str, family: Family) -> str:
         index = self.index[name]
-        return f"10.244.{index}.0/24" if family == "ipv4" else f"fd00:10:244:{index}::/64"
+        return f"10.{244 + index // 256}.{index % 256}.0/24" if family == "ipv4" else f"fd00:10:244:{index}::/64"
 
     # Pods
 

@@ -22,7 +22,7 @@ from .spec import Family, Node, Pod
 GATEWAY: dict[Family, str] = {"ipv4": "10.240.0.1", "ipv6": "fd00:10:240::1"}
 _OUTSIDE_GATEWAY: dict[Family, str] = {"ipv4": "198.51.100.1", "ipv6": "2001:db8:51::1"}
 _POD_GATEWAY: dict[Family, str] = {"ipv4": "169.254.1.1", "ipv6": "fe80::1234:5678:9abc"}
-_LENGTH: dict[Family, tuple[int, int]] = {"ipv4": (24, 32), "ipv6": (64, 128)}
+_LENGTH: dict[Family, tuple[int, int]] = {"ipv4": (22, 32), "ipv6": (64, 128)}
 _ANY: dict[Family, str] = {"ipv4": "0.0.0.0/0", "ipv6": "::/0"}
 
 # Duplicate address detection would make every address wait for a second.
