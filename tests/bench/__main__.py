@@ -1,41 +1,57 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""``python -m bench [NAME] [--json FILE]``: run benchmarks and print a table of each."""
+"""``python -m bench [NAME] [--full] [--json FILE] [--keep] [--document]``: run benchmarks and print a table of each."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from . import ansible, dataplane, document, node
 from . import compile as compile_benchmark
+from .results import Results, Table, describe, machine, markdown
 
-BENCHMARKS = {"compile": compile_benchmark}
+
+def _compile(*, full: bool) -> list[Table]:
+    return [Table("compile", compile_benchmark.__doc__ or "", compile_benchmark.COLUMNS, compile_benchmark.run())]
+
+
+BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
+    "compile": _compile,
+    "node": node.run,
+    "ansible": ansible.run,
+    "dataplane": dataplane.run,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="only this one")
+    parser.add_argument("--full", action="store_true", help="the larger sizes, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--keep", action="store_true", help="the figures become those of docs/benchmarks.md")
+    parser.add_argument("--document", action="store_true", help="measure nothing: write the page from the figures kept")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}")
-    results = {}
+    if arguments.document:
+        document.write()
+        return
+    about = machine()
+    print(describe(about))
+    results = []
     for name in [arguments.name] if arguments.name else sorted(BENCHMARKS):
-        results[name] = BENCHMARKS[name].run()
-        print(f"\n{BENCHMARKS[name].__doc__}\n")
-        print_table(BENCHMARKS[name].COLUMNS, results[name])
+        tables = BENCHMARKS[name](full=arguments.full)
+        command = shlex.join(["./dev", "bench", name, *(["--full"] if arguments.full else [])])
+        results.append(Results(name, command, about, tuple(tables)))
+        for table in tables:
+            print(f"\n{table.title}\n\n{markdown(table)}", flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
-def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    print(f"| {' | '.join(columns)} |")
-    print(f"|{'---|' * len(columns)}")
-    for row in rows:
-        print(f"| {' | '.join(str(row[column]) for column in columns)} |")
+        arguments.json.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n", encoding="utf-8")
+    if arguments.keep:
+        document.keep(results)
 
 
 if __name__ == "__main__":

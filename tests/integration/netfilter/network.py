@@ -109,9 +109,9 @@ def network(node: Node) -> Iterator[Network]:
             (world, (*WORLD, *FREE_WORLD.values())),
         ):
             for address in addresses:
-                built.senders[address] = _in(namespace, lambda address=address: _udp(address, 0))
+                built.senders[address] = in_namespace(namespace, lambda address=address: _udp(address, 0))
                 for port in PORTS:
-                    built.sockets[address, port] = _in(
+                    built.sockets[address, port] = in_namespace(
                         namespace, lambda address=address, port=port: _udp(address, port)
                     )
         assert built.passing() == frozenset(ALL_FLOWS), "the network does not carry every flow to begin with"
@@ -161,7 +161,7 @@ def _nothing_or(receiver: socket.socket) -> bytes | None:
         return None
 
 
-def _in(namespace: Namespace, function: Callable[[], T]) -> T:
+def in_namespace(namespace: Namespace, function: Callable[[], T]) -> T:
     """What the function returns in the namespace; sockets made meanwhile stay in it."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     there = os.open(f"/proc/{namespace.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
