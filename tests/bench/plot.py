@@ -21,7 +21,7 @@ def log_log(title: str, across: str, up: str, lines: Mapping[str, Sequence[Point
     horizontal = _Scale([x for x, _ in points], LEFT, WIDTH - RIGHT)
     vertical = _Scale([y for _, y in points], HEIGHT - BOTTOM, TOP)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         _text(LEFT, 22, title, size=15),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, across, anchor="middle"),

@@ -18,6 +18,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.node import (
     read_facts,
     refuse_older,
     refuse_unless_enforceable,
+    written_out,
 )
 
 
@@ -137,6 +138,27 @@ def test_a_state_is_read_by_variant_and_family() -> None:
     assert [rule.target for rule in kernel.table("nft", "ipv4").forward] == ["NPM-FORWARD", "ACCEPT"]
     assert kernel.table("legacy", "ipv6").holds_ours
     assert not kernel.table("nft", "ipv6").holds_ours
+
+
+def test_a_reply_has_the_members_apart() -> None:
+    counts, members = b"#counts\n      2 npm-4-x-a\n 1 npm-4-y-b\n", b"#members\n10.0.0.1\n10.0.0.2 nomatch\n10.0.0.3\n"
+    assert written_out(counts + members + b"#sets\ncreate x\n#nft ipv4\n").decode().splitlines() == [
+        "#sets",
+        "add npm-4-x-a 10.0.0.1",
+        "add npm-4-x-a 10.0.0.2 nomatch",
+        "add npm-4-y-b 10.0.0.3",
+        "create x",
+        "#nft ipv4",
+    ]
+    assert written_out(b"#counts\n#members\n#sets\n#nft ipv4\n") == b"#sets\n#nft ipv4\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"#sets\n", b"#counts\nmany npm-4-x-a\n#members\n#sets\n", b"#counts\n#members\n"]
+)
+def test_a_reply_without_a_state_is_refused(body: bytes) -> None:
+    with pytest.raises(NodeError, match=r"no state|cannot be read"):
+        written_out(body)
 
 
 def test_a_state_of_another_digest_is_refused() -> None:

@@ -34,6 +34,7 @@ from .node import (
     refuse_incompatible,
     refuse_older,
     refuse_unless_enforceable,
+    written_out,
 )
 from .plan import PlanError, plan
 from .render import Rendered
@@ -193,7 +194,7 @@ class _Run:
         with self._phase("compare"):
             facts = read_facts(reply)
             self._look(facts)
-            kernel = parse_kernel(reply.body, facts.digest)
+            kernel = parse_kernel(written_out(reply.body), facts.digest)
             targets = self._targets(kernel)
             differences = self._differences(kernel, targets)
             self._describe(facts, differences)

@@ -30,10 +30,12 @@ def parse_sets(lines: Iterable[str]) -> dict[str, Set]:
     members: dict[str, list[str]] = {}
     excluding: set[str] = set()
     for line in lines:
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        match words:
+        match words := line.split():
+            # Nearly every line is this one, and there may be a hundred thousand.
+            case ["add", name, member] if name in members:
+                members[name].append(member)
+            case _ if not words or words[0].startswith("#"):
+                continue
             case ["create", name, kind, *options]:
                 headers[name] = _header(kind, options)
                 members[name] = []

@@ -7,11 +7,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from .exchange import Reply
 from .ipset_text import IpsetTextError, parse_sets
 from .iptables_text import IptablesTextError, parse_table
 from .state import LEGACY, NFT, Kernel, Set, Table
+
+# What the parts of a state begin with in a reply; "#sets" is the state's own first line.
+_COUNTS, _MEMBERS, _SETS = b"#counts\n", b"#members\n", b"#sets\n"
 
 
 class NodeError(Exception):
@@ -150,6 +154,28 @@ def refuse_older(applied: Applied, cluster: str, version: int, *, allow_older: b
             f"the node enforces a newer snapshot (resourceVersion {applied.version}; this one has {version}). "
             "Set npm_allow_older to true to go back."
         )
+
+
+def written_out(body: bytes) -> bytes:
+    """The node's state, of which a reply has the members apart, without the name of their set on each.
+
+    First how many each set has, in the order in which they follow; then all that is no member.
+    Raises :class:`NodeError` for anything else.
+    """
+    counts, _mark, rest = body.partition(_MEMBERS)
+    text, mark, others = rest.partition(_SETS)
+    if not counts.startswith(_COUNTS) or not mark:
+        raise NodeError("the node sent no state, but something else in its place")
+    members = iter(text.splitlines())
+    lines = []
+    try:
+        for line in counts.removeprefix(_COUNTS).splitlines():
+            count, name = line.split()
+            start = b"add " + name + b" "
+            lines += [start + member for member in islice(members, int(count))]
+    except ValueError as error:
+        raise NodeError(f"the node's count of its sets' members cannot be read: {line!r}") from error
+    return b"".join((mark, *(line + b"\n" for line in lines), others))
 
 
 def parse_kernel(state: bytes, digest: str) -> Kernel:
