@@ -141,20 +141,23 @@ def test_a_state_is_read_by_variant_and_family() -> None:
 
 
 def test_a_reply_has_the_members_apart() -> None:
-    counts, members = b"#counts\n      2 npm-4-x-a\n 1 npm-4-y-b\n", b"#members\n10.0.0.1\n10.0.0.2 nomatch\n10.0.0.3\n"
+    counts = b"#counts\n      2 npm-4-x-a\n 2 npm-6-y-b\n 1 npm-4-z-a\n"
+    members = b"#members\n10.0.0\n10.0.0\nfd00::1\n::ffff:1.2.3\n10.0.1\n#hosts\n1\n0/25 nomatch\n4\n7,tcp:80\n"
     assert written_out(counts + members + b"#sets\ncreate x\n#nft ipv4\n").decode().splitlines() == [
         "#sets",
         "add npm-4-x-a 10.0.0.1",
-        "add npm-4-x-a 10.0.0.2 nomatch",
-        "add npm-4-y-b 10.0.0.3",
+        "add npm-4-x-a 10.0.0.0/25 nomatch",
+        "add npm-6-y-b fd00::1",
+        "add npm-6-y-b ::ffff:1.2.3.4",
+        "add npm-4-z-a 10.0.1.7,tcp:80",
         "create x",
         "#nft ipv4",
     ]
-    assert written_out(b"#counts\n#members\n#sets\n#nft ipv4\n") == b"#sets\n#nft ipv4\n"
+    assert written_out(b"#counts\n#members\n#hosts\n#sets\n#nft ipv4\n") == b"#sets\n#nft ipv4\n"
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"#sets\n", b"#counts\nmany npm-4-x-a\n#members\n#sets\n", b"#counts\n#members\n"]
+    "body", [b"", b"#sets\n", b"#counts\nmany npm-4-x-a\n#members\n#hosts\n#sets\n", b"#counts\n#members\n"]
 )
 def test_a_reply_without_a_state_is_refused(body: bytes) -> None:
     with pytest.raises(NodeError, match=r"no state|cannot be read"):

@@ -15,7 +15,7 @@ from .iptables_text import IptablesTextError, parse_table
 from .state import LEGACY, NFT, Kernel, Set, Table
 
 # What the parts of a state begin with in a reply; "#sets" is the state's own first line.
-_COUNTS, _MEMBERS, _SETS = b"#counts\n", b"#members\n", b"#sets\n"
+_COUNTS, _MEMBERS, _HOSTS, _SETS = b"#counts\n", b"#members\n", b"#hosts\n", b"#sets\n"
 
 
 class NodeError(Exception):
@@ -159,14 +159,16 @@ def refuse_older(applied: Applied, cluster: str, version: int, *, allow_older: b
 def written_out(body: bytes) -> bytes:
     """The node's state, of which a reply has the members apart, without the name of their set on each.
 
-    First how many each set has, in the order in which they follow; then all that is no member.
-    Raises :class:`NodeError` for anything else.
+    First how many each set has, in the order in which they follow; then the members up to their third dot, and what
+    comes after it; then all that is no member. Raises :class:`NodeError` for anything else.
     """
     counts, _mark, rest = body.partition(_MEMBERS)
-    text, mark, others = rest.partition(_SETS)
+    networks, _mark, rest = rest.partition(_HOSTS)
+    hosts, mark, others = rest.partition(_SETS)
     if not counts.startswith(_COUNTS) or not mark:
         raise NodeError("the node sent no state, but something else in its place")
-    members = iter(text.splitlines())
+    ends = iter(hosts.splitlines())
+    members = (each + b"." + next(ends, b"") if b"." in each else each for each in networks.splitlines())
     lines = []
     try:
         for line in counts.removeprefix(_COUNTS).splitlines():
