@@ -22,6 +22,13 @@ else:
 _BITS = {Family.IPV4: 32, Family.IPV6: 128}
 _VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
 _IPV4 = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)")
+# IPv6: no zero beside the gap, and none of the spellings with IPv4 in them, which all begin with the gap.
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_GROUP = "[1-9a-f][0-9a-f]{0,3}"
+_GROUPS = f"{_GROUP}(?::{_GROUP})*"
+_SURELY_CANONICAL = re.compile(
+    rf"(?:{_OCTET}\.){{3}}{_OCTET}|{_GROUP}(?::{_GROUP}){{7}}|(?!(?:[^:]*:){{7}}){_GROUPS}::{_GROUPS}"
+)
 _PREFIX_LENGTH = re.compile(r"[0-9]+")
 
 
@@ -89,7 +96,8 @@ def parse_cidr(text: str) -> Network:
 
 def canonical_address(text: str) -> str:
     """An address in its one spelling. Raises :class:`ValueError` as :func:`parse_address` does."""
-    return str(parse_address(text))
+    # Nearly every address comes in it, which is seen sooner than read and spelled.
+    return text if _SURELY_CANONICAL.fullmatch(text) else str(parse_address(text))
 
 
 def spell_address(family: Family, number: int) -> str:

@@ -33,10 +33,10 @@ class PodClass:
         """All numbers that the pods' containers give this name (rule 18); none when it doesn't resolve (rule 17)."""
         return tuple(sorted(number for name, number in self.ports if name == port))
 
-    @property
+    @cached_property
     def reachable(self) -> int:
         """How many of them have an address."""
-        return sum(bool(pod.ipv4 or pod.ipv6) for pod in self.pods)
+        return len([pod for pod in self.pods if pod.ipv4 or pod.ipv6])
 
     def addresses(self, family: Family) -> list[str]:
         return self._ipv4 if family is Family.IPV4 else self._ipv6
@@ -55,9 +55,9 @@ def classify(pods: Iterable[LivePod], labels: AbstractSet[str], ports: AbstractS
     classes: dict[object, PodClass] = {}
     for each in pods:
         pod = each.pod
-        own_labels = frozenset(item for item in pod.labels.items() if item[0] in labels)
+        own_labels = frozenset([item for item in pod.labels.items() if item[0] in labels])
         own_ports = frozenset(
-            (name, port.port) for port in pod.ports if (name := (port.protocol.lower(), port.name)) in ports
+            [(name, port.port) for port in pod.ports if (name := (port.protocol.lower(), port.name)) in ports]
         )
         key = (pod.namespace, own_labels, own_ports, pod.unreadable)
         known = classes.get(key)

@@ -51,19 +51,15 @@ def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
                 owners[address] = max(other, pod, key=_claim)
     result = []
     for pod, addresses in zip(live, claimed, strict=True):
-        own = []
-        for address in addresses:
-            owner = owners[address]
-            if owner is pod:
-                own.append(address)
-            else:
-                problems.append(_problem(pod, f"{address} is claimed by {owner.namespace}/{owner.name} too"))
+        own = [address for address in addresses if owners[address] is pod]
+        if len(own) < len(addresses):
+            others = {address: owners[address] for address in addresses if owners[address] is not pod}
+            problems += [
+                _problem(pod, f"{address} is claimed by {other.namespace}/{other.name} too")
+                for address, other in others.items()
+            ]
         result.append(
-            LivePod(
-                pod,
-                ipv4=tuple(address for address in own if ":" not in address),
-                ipv6=tuple(address for address in own if ":" in address),
-            )
+            LivePod(pod, tuple([each for each in own if ":" not in each]), tuple([each for each in own if ":" in each]))
         )
     return result, problems
 
