@@ -25,6 +25,7 @@ def test_what_is_written_is_read_and_only_its_owner_may(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deeper" / "snapshot.json"
     assert store.write(SNAPSHOT, path) == SNAPSHOT.id
     assert store.read(path) == SNAPSHOT
+    assert store.read_with_id(path) == (SNAPSHOT, SNAPSHOT.id)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert [each.name for each in path.parent.iterdir()] == ["snapshot.json"]

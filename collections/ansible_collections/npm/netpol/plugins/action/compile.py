@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
 from ansible.module_utils.basic import missing_required_lib
+from ansible_collections.npm.netpol.plugins.plugin_utils import cycles
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError
@@ -45,11 +46,15 @@ class ActionModule(ControllerAction):
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if NETADDR_ERROR:
             self.fail(missing_required_lib("netaddr"), exception=str(NETADDR_ERROR))
-        snapshot = self._read(Path(parameters["snapshot"]))
+        with cycles.unsearched():
+            return self._compile(parameters)
+
+    def _compile(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        snapshot, snapshot_id = self._read(Path(parameters["snapshot"]))
         compiler = self._compiler(snapshot, parameters)
         self._stop_before_the_cluster_is_cut_off(compiler)
         selection = select(snapshot, parameters["nodes"], parameters["inventory"])
-        run = Run(snapshot.cluster.uid, snapshot.cluster.version, snapshot.id, selection.excluded)
+        run = Run(snapshot.cluster.uid, snapshot.cluster.version, snapshot_id, selection.excluded)
         directory = self._write(compiler, selection, run, parameters)
         return {
             "run": {
@@ -61,9 +66,9 @@ class ActionModule(ControllerAction):
             **_report(compiler, selection),
         }
 
-    def _read(self, path: Path) -> Snapshot:
+    def _read(self, path: Path) -> tuple[Snapshot, str]:
         try:
-            return store.read(path)
+            return store.read_with_id(path)
         except OSError as error:
             self.fail(f"cannot read the snapshot {path}: {error.strerror}")
         except (SnapshotFormatError, UnicodeDecodeError) as error:
