@@ -11,6 +11,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Pe
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     COMMENT_LIMIT,
     Rendered,
+    RenderedSet,
     Renderer,
     RenderError,
     check_readable,
@@ -179,12 +180,16 @@ def test_nodes_that_share_a_set_share_its_text_and_no_other() -> None:
     shared, other = (PeerSet(NAME, SetKind.ADDRESSES, members) for members in (("10.1.0.7",), ("10.1.0.8",)))
     rulesets = [with_rules(sets=(each,)) for each in (shared, other, shared)]
     renderer = Renderer(environment())
-    assert [renderer.render(each) for each in rulesets] == [render(each, environment()) for each in rulesets]
+    rendered = [renderer.render(each) for each in rulesets]
+    assert rendered == [render(each, environment()) for each in rulesets]
+    (first,), (second,), (third,) = (each.sets for each in rendered)
+    assert first is third
+    assert first != second
 
 
 def test_the_id_tells_apart_what_stands_in_which_file() -> None:
     rendered = render(ONE_OF_EVERYTHING, environment())
-    moved = type(rendered)(rendered.ipset + rendered.iptables, "", rendered.ip6tables)
+    moved = Rendered((RenderedSet("", lambda: rendered.ipset + rendered.iptables),), "", rendered.ip6tables)
     assert rendered.id != moved.id
 
 
@@ -264,4 +269,8 @@ def test_what_a_node_could_not_be_compared_with_is_refused(ipset: str, iptables:
     ports = PeerSet(NAME, SetKind.ADDRESSES, ())
     good = render(with_rules(Rule(ALLOW, "", (), NAME, ()), sets=(ports,)), environment())
     with pytest.raises(RenderError, match=message):
-        check_readable(Rendered(ipset, good.iptables if iptables is None else iptables, good.ip6tables))
+        check_readable(
+            Rendered(
+                (RenderedSet(NAME, lambda: ipset),), good.iptables if iptables is None else iptables, good.ip6tables
+            )
+        )

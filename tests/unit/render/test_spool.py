@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils import spool
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Ruleset
-from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import render
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Ruleset, without_members
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import Rendered, RenderedSet, render
 from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Excluded, Exclusion, Run, RunWriter, SpoolError
 
 from .examples import ONE_OF_EVERYTHING, environment
@@ -34,7 +34,26 @@ def test_what_is_written_is_read_back(directory: Path) -> None:
     assert not spool.has_node(directory, "win-1")
     assert spool.read_target(directory, NODE) == rendered.id
     assert spool.read_rendered(directory, NODE) == rendered
-    assert spool.read_ruleset(directory, NODE) == ONE_OF_EVERYTHING
+    assert spool.read_ruleset(directory, NODE) == without_members(ONE_OF_EVERYTHING)
+
+
+def test_a_set_that_nodes_share_is_rendered_and_written_once(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def text() -> str:
+        made.append("once")
+        return "create npm-4-shared hash:ip family inet maxelem 65536\n"
+
+    shared = RenderedSet("npm-4-shared", text)
+    writer = RunWriter(tmp_path)
+    for node in ("n1", "n2", "n3"):
+        writer.add(Ruleset(node), Rendered((shared,), f"*filter\n# {node}\nCOMMIT\n", ""))
+    assert made == ["once"]
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["npm-4-shared.restore"]
+    for node in ("n1", "n3"):
+        rendered = spool.read_rendered(tmp_path, node)
+        assert rendered.ipset == shared.text
+        assert node in rendered.iptables
 
 
 def test_only_its_owner_reads_it(directory: Path) -> None:
@@ -65,9 +84,18 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "nodes").is_dir()
 
 
-def test_files_that_changed_after_rendering_are_refused(directory: Path) -> None:
-    (directory / "nodes" / NODE / "iptables.restore").write_text("*filter\nCOMMIT\n")
+@pytest.mark.parametrize("changed", ["nodes/{node}/iptables.restore", "sets/{name}.restore"])
+def test_files_that_changed_after_rendering_are_refused(directory: Path, changed: str) -> None:
+    path = directory / changed.format(node=NODE, name=ONE_OF_EVERYTHING.ipv4.sets[0].name)
+    assert path.exists()
+    path.write_text("*filter\nCOMMIT\n")
     with pytest.raises(SpoolError, match="changed after they were rendered"):
+        spool.read_rendered(directory, NODE)
+
+
+def test_no_name_of_a_set_leads_out_of_the_directory(directory: Path) -> None:
+    (directory / "nodes" / NODE / "sets").write_text("../nodes/x\n")
+    with pytest.raises(SpoolError, match="no name of a set"):
         spool.read_rendered(directory, NODE)
 
 

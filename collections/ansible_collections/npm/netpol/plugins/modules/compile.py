@@ -106,7 +106,7 @@ run:
   type: dict
   contains:
     directory:
-      description: The directory with a subdirectory for each node.
+      description: The directory with C(nodes/), a subdirectory for each node, and C(sets/), the sets that nodes share.
       type: str
     snapshot:
       description: The id of the snapshot, a SHA-256 of its content.

@@ -5,13 +5,15 @@
 ::
 
     run.json                            which snapshot, and which nodes are left out and why
-    nodes/NODE/ruleset.json             model.ruleset
-    nodes/NODE/ipset.restore
+    sets/SET.restore                    one set, for all nodes that have it
+    nodes/NODE/sets                     the names of its sets, one a line, in the order in which they are restored
+    nodes/NODE/ruleset.json             model.ruleset, without the members of the sets
     nodes/NODE/iptables.restore
     nodes/NODE/ip6tables.restore
     nodes/NODE/target                   one line: the id of what is rendered
 
-``run.json`` is written last and removed first: a directory that has one is whole.
+A large cluster's large sets, once for each node, would be a hundred times all else. ``run.json`` is written last and
+removed first: a directory that has one is whole.
 """
 
 from __future__ import annotations
@@ -26,16 +28,17 @@ from pathlib import Path
 
 from .model import ruleset as rulesets
 from .model.ruleset import Ruleset
-from .netfilter.render import Rendered
+from .netfilter.render import Rendered, RenderedSet
 
 FORMAT = "npm.netpol/run"
 VERSION = 1
 
 _RUN = "run.json"
 _NODES = "nodes"
+_SETS = "sets"
 _RULESET = "ruleset.json"
 _TARGET = "target"
-_RENDERED = {"ipset": "ipset.restore", "iptables": "iptables.restore", "ip6tables": "ip6tables.restore"}
+_TABLES = {"iptables": "iptables.restore", "ip6tables": "ip6tables.restore"}
 
 
 class SpoolError(Exception):
@@ -76,10 +79,12 @@ class RunWriter:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._written: set[str] = set()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             _remove_earlier_run(directory)
-            (directory / _NODES).mkdir(mode=0o700)
+            for each in (_NODES, _SETS):
+                (directory / each).mkdir(mode=0o700)
         except OSError as error:
             raise _cannot("write", error, directory) from error
 
@@ -87,8 +92,13 @@ class RunWriter:
         node = _node_directory(self.directory, ruleset.node)
         try:
             node.mkdir(mode=0o700)
-            _write(node / _RULESET, rulesets.dump(ruleset) + "\n")
-            for attribute, name in _RENDERED.items():
+            for each in rendered.sets:
+                if each.name not in self._written:
+                    _write(_set_file(self.directory, each.name), each.text)
+                    self._written.add(each.name)
+            _write(node / _SETS, "".join(f"{each.name}\n" for each in rendered.sets))
+            _write(node / _RULESET, rulesets.dump(rulesets.without_members(ruleset)) + "\n")
+            for attribute, name in _TABLES.items():
                 _write(node / name, getattr(rendered, attribute))
             _write(node / _TARGET, rendered.id + "\n")
         except OSError as error:
@@ -139,14 +149,18 @@ def read_target(directory: Path, node: str) -> str:
 def read_rendered(directory: Path, node: str) -> Rendered:
     """Raises :class:`SpoolError`, also when the files are not what ``target`` names."""
     path = _node_directory(directory, node)
-    rendered = Rendered(**{attribute: _read(path / name) for attribute, name in _RENDERED.items()})
+    names = _read(path / _SETS).splitlines()
+    rendered = Rendered(
+        sets=tuple(_read_set(directory, name) for name in names),
+        **{attribute: _read(path / name) for attribute, name in _TABLES.items()},
+    )
     if rendered.id != read_target(directory, node):
         raise SpoolError(f"{path}: the restore files changed after they were rendered")
     return rendered
 
 
 def read_ruleset(directory: Path, node: str) -> Ruleset:
-    """Raises :class:`SpoolError`."""
+    """What a node is to enforce; its sets have no members here. Raises :class:`SpoolError`."""
     path = _node_directory(directory, node) / _RULESET
     try:
         return rulesets.load(_read(path))
@@ -160,15 +174,27 @@ def _node_directory(directory: Path, node: str) -> Path:
     return directory / _NODES / node
 
 
+def _read_set(directory: Path, name: str) -> RenderedSet:
+    text = _read(_set_file(directory, name))
+    return RenderedSet(name, lambda: text)
+
+
+def _set_file(directory: Path, name: str) -> Path:
+    if "/" in name or "\0" in name:
+        raise SpoolError(f"{name!r} is no name of a set")
+    return directory / _SETS / f"{name}.restore"
+
+
 def _remove_earlier_run(directory: Path) -> None:
-    ours = {_RUN, f"{_RUN}.new", _NODES}
+    ours = {_RUN, f"{_RUN}.new", _NODES, _SETS}
     foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
     if foreign:
         raise SpoolError(f"{directory}: holds {foreign[0]}, which is no part of a run; give a directory of its own")
     (directory / _RUN).unlink(missing_ok=True)
     (directory / f"{_RUN}.new").unlink(missing_ok=True)
-    if (directory / _NODES).exists():
-        shutil.rmtree(directory / _NODES)
+    for each in (_NODES, _SETS):
+        if (directory / each).exists():
+            shutil.rmtree(directory / each)
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import jinja2
@@ -41,19 +42,66 @@ class RenderError(ValueError):
     """A template, or what it was given, is wrong: the message names the template and the line."""
 
 
+class RenderedSet:
+    """The text of one set, made each time that it is asked for: those of a cluster's large sets fill no memory.
+
+    Its digest is taken on the way, and remembered.
+    """
+
+    def __init__(self, name: str, make: Callable[[], str]) -> None:
+        self.name = name
+        self._make = make
+        self._digest = b""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RenderedSet) and (self.name, self.digest) == (other.name, other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def text(self) -> str:
+        text = self._make()
+        self._digest = hashlib.sha256(text.encode()).digest()
+        return text
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the text."""
+        if not self._digest:
+            _ = self.text
+        return self._digest
+
+    @cached_property
+    def creates(self) -> frozenset[str]:
+        """The names of the sets that the text makes. Raises :class:`RenderError` when nobody can tell."""
+        try:
+            return frozenset(parse_sets(self.text.splitlines()))
+        except IpsetTextError as error:
+            raise RenderError(
+                f"template {IPSET_TEMPLATE} renders what is no input of ipset restore: {error}"
+            ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The restore files of one node: the sets of both families, and the filter table of each."""
+    """The restore files of one node: the sets of both families, which it shares with others, and each filter table."""
 
-    ipset: str
+    sets: tuple[RenderedSet, ...]
     iptables: str
     ip6tables: str
 
     @property
+    def ipset(self) -> str:
+        return "".join(each.text for each in self.sets)
+
+    @property
     def id(self) -> str:
-        """SHA-256 (hex) over the three files: it names what is to be enforced."""
-        digest = hashlib.sha256()
-        for text in (self.ipset, self.iptables, self.ip6tables):
+        """SHA-256 (hex) over the sets' digests and the two tables: it names what is to be enforced."""
+        digest = hashlib.sha256(b"%d\n" % len(self.sets))
+        for each in self.sets:
+            digest.update(each.digest)
+        for text in (self.iptables, self.ip6tables):
             data = text.encode()
             digest.update(b"%d\n" % len(data) + data)
         return digest.hexdigest()
@@ -110,12 +158,12 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
 
 
 class Renderer:
-    """Renders many nodes. A set that several of them have, the same object in each ruleset, is rendered once."""
+    """Renders many nodes. A set that several of them have, the same object in each ruleset, is one rendered set."""
 
     def __init__(self, templates: jinja2.Environment) -> None:
         self._templates = templates
         # By identity: to compare the members of a large set takes as long as to render them.
-        self._set_texts: dict[int, tuple[PeerSet, str]] = {}
+        self._sets: dict[int, tuple[PeerSet, RenderedSet]] = {}
 
     def render(self, ruleset: Ruleset) -> Rendered:
         """The restore files of one node.
@@ -123,17 +171,20 @@ class Renderer:
         Raises :class:`RenderError` when a template is missing, wrong, or uses something that it isn't given.
         """
         return Rendered(
-            ipset="".join(self._set(family, each) for family in Family for each in ruleset.family(family).sets),
+            sets=tuple(self._set(family, each) for family in Family for each in ruleset.family(family).sets),
             iptables=_fill(self._templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV4)),
             ip6tables=_fill(self._templates, IPTABLES_TEMPLATE, _table(ruleset, Family.IPV6)),
         )
 
-    def _set(self, family: Family, each: PeerSet) -> str:
-        if id(each) not in self._set_texts:
-            maxelem = maxelem_for(len(each.members))
-            values = _Set(each.name, each.kind, _IPSET_FAMILIES[family], maxelem, each.members)
-            self._set_texts[id(each)] = (each, _fill(self._templates, IPSET_TEMPLATE, {"set": values}))
-        return self._set_texts[id(each)][1]
+    def _set(self, family: Family, each: PeerSet) -> RenderedSet:
+        if id(each) not in self._sets:
+            self._sets[id(each)] = (each, RenderedSet(each.name, partial(self._text, family, each)))
+        return self._sets[id(each)][1]
+
+    def _text(self, family: Family, each: PeerSet) -> str:
+        maxelem = maxelem_for(len(each.members))
+        values = _Set(each.name, each.kind, _IPSET_FAMILIES[family], maxelem, each.members)
+        return _fill(self._templates, IPSET_TEMPLATE, {"set": values})
 
 
 def render(ruleset: Ruleset, templates: jinja2.Environment) -> Rendered:
@@ -143,11 +194,8 @@ def render(ruleset: Ruleset, templates: jinja2.Environment) -> Rendered:
 
 def check_readable(rendered: Rendered) -> None:
     """Raise :class:`RenderError` unless a node's state could be compared with ``rendered``: for a user's templates."""
-    try:
-        sets = parse_sets(rendered.ipset.splitlines())
-    except IpsetTextError as error:
-        raise RenderError(f"template {IPSET_TEMPLATE} renders what is no input of ipset restore: {error}") from error
-    if foreign := next((name for name in sets if not name.startswith(SET_PREFIX)), ""):
+    sets = frozenset[str]().union(*(each.creates for each in rendered.sets))
+    if foreign := next((name for name in sorted(sets) if not name.startswith(SET_PREFIX)), ""):
         raise RenderError(f"template {IPSET_TEMPLATE} renders the set {foreign}: ours begin with {SET_PREFIX}")
     for text in (rendered.iptables, rendered.ip6tables):
         for line in text.splitlines():
@@ -164,7 +212,7 @@ def check_readable(rendered: Rendered) -> None:
         missing = sorted({FORWARD_CHAIN, EGRESS_CHAIN, INGRESS_CHAIN} - table.chains.keys())
         if missing:
             raise RenderError(f"template {IPTABLES_TEMPLATE} leaves out the chain {missing[0]}")
-        if unknown := sorted(table.references() - sets.keys()):
+        if unknown := sorted(table.references() - sets):
             raise RenderError(
                 f"template {IPTABLES_TEMPLATE} matches the set {unknown[0]}, which {IPSET_TEMPLATE} leaves out"
             )
