@@ -12,6 +12,9 @@ from .results import Results, Table, describe, markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, KEPT = DOCS / "benchmarks.md", DOCS / "benchmarks"
+# Advice for many nodes has its tables where people look for it: in the collection.
+SCALE_PAGE = DOCS.parent / "collections/ansible_collections/npm/netpol/docs/scale.md"
+SCALE_TABLES = ("choices", "scale")
 # Compiling has its own section, by hand.
 GENERATED = ("node", "dataplane", "ansible")
 
@@ -25,23 +28,28 @@ def keep(results: Iterable[Results]) -> None:
 
 
 def write() -> None:
-    """Bring page and plots to the figures kept. The same figures give the same bytes."""
-    text = PAGE.read_text(encoding="utf-8")
+    """Bring pages and plots to the figures kept. The same figures give the same bytes."""
+    pages = {path: path.read_text(encoding="utf-8") for path in (PAGE, SCALE_PAGE)}
     for name in GENERATED:
-        if (path := KEPT / f"{name}.json").exists():
-            results = Results.load(path)
-            plots = {title: svg for table in results.tables for title, svg in _plots(table)}
-            for file, svg in plots.items():
-                (KEPT / file).write_text(svg, encoding="utf-8")
-            text = replaced(text, name, part(results, plots))
-    PAGE.write_text(text, encoding="utf-8")
+        if not (path := KEPT / f"{name}.json").exists():
+            continue
+        results = Results.load(path)
+        plots = {title: svg for table in results.tables for title, svg in _plots(table)}
+        for file, svg in plots.items():
+            (KEPT / file).write_text(svg, encoding="utf-8")
+        here = [table for table in results.tables if table.name not in SCALE_TABLES]
+        pages[PAGE] = replaced(pages[PAGE], name, part(results, here, plots))
+        for table in results.tables:
+            if table.name in SCALE_TABLES:
+                pages[SCALE_PAGE] = replaced(pages[SCALE_PAGE], table.name, part(results, [table], ()))
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
 
 
-def part(results: Results, plots: Iterable[str]) -> str:
-    """What stands between a benchmark's two marks."""
+def part(results: Results, tables: Iterable[Table], plots: Iterable[str]) -> str:
+    """What stands between two marks."""
     parts = [f"`{results.command}`, on: {describe(results.machine)}.\n"]
-    for table in results.tables:
-        parts.append(f"{table.title}\n\n{markdown(table)}")
+    parts += [f"{table.title}\n\n{markdown(table)}" for table in tables]
     parts += [f"![{Path(file).stem.replace('-', ' ')}](benchmarks/{file})\n" for file in plots]
     return "\n".join(parts)
 
@@ -68,8 +76,9 @@ def _plots(table: Table) -> Iterator[tuple[str, str]]:
             yield f"connections-{variant}.svg", plot.log_log(title, "policies", "times a node without policies", lines)
     if table.name == "runs":
         lines = _by_connection(table, {"ping": "ping s", "raw": "raw s", "run": "run s"})
-        if all(len(points) > 1 for points in lines.values()):
-            yield "ansible-runs.svg", plot.log_log("Runs over nodes in sync", "nodes", "seconds", lines)
+        curves = {name: points for name, points in lines.items() if len(points) > 1}
+        if curves:
+            yield "ansible-runs.svg", plot.log_log("Runs over nodes in sync", "nodes", "seconds", curves)
 
 
 def _by_connection(table: Table, columns: Mapping[str, str]) -> dict[str, list[tuple[float, float]]]:
