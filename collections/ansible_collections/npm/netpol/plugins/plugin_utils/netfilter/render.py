@@ -62,14 +62,14 @@ class RenderedSet:
     @property
     def text(self) -> str:
         text = self._make()
-        self._digest = hashlib.sha256(text.encode()).digest()
+        self._digest = _digest(text)
         return text
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the text."""
         if not self._digest:
-            _ = self.text
+            self._digest = _digest(self._make())
         return self._digest
 
     @cached_property
@@ -81,6 +81,10 @@ class RenderedSet:
             raise RenderError(
                 f"template {IPSET_TEMPLATE} renders what is no input of ipset restore: {error}"
             ) from error
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
