@@ -61,7 +61,7 @@ def test_what_broke_before_the_command_began_is_tried_again_with_the_next_pod() 
     def behave(peer: Peer) -> None:
         nonlocal runs
         if "/pod-1/" in peer.request[0]:
-            peer.answer("404 Not Found", {"Content-Length": "0"})
+            peer.answer("404 Not Found", {"Content-Length": "0", "Connection": "close"})
             return
         peer.accept()
         if "/pod-2/" in peer.request[0]:
