@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.spool import RunWriter
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 
 from .clusters import CASES, cluster, nodes
+from .processes import facts_of
 
 _COSTS = ("wall s", "CPU s", "MiB above the snapshot", "MiB in all")
 COLUMNS = (
@@ -49,21 +49,15 @@ def run(cases: Iterable[str] = CASES) -> list[Facts]:
 
 def _row(case: str) -> Facts:
     with TemporaryDirectory(prefix="npm-netpol-bench-") as directory:
-        given = Path(directory) / "snapshot.json"
-        _in_a_process("make", case, given)
-        every, rendered, one = (_in_a_process(each, case, given) for each in ("every", "render", "one"))
+        given = str(Path(directory) / "snapshot.json")
+        facts_of("bench.compile", "make", case, given)
+        every, rendered, one = (facts_of("bench.compile", each, case, given) for each in ("every", "render", "one"))
     return {
         "case": case,
         **every,
         **{f"rendered: {name}": rendered[name] for name in ("wall s", "CPU s", "MiB in all")},
         "one node: CPU s": one["CPU s"],
     }
-
-
-def _in_a_process(what: str, case: str, snapshot: Path) -> Facts:
-    command = [sys.executable, "-m", "bench.compile", what, case, str(snapshot)]
-    facts: Facts = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return facts
 
 
 def _every_ruleset(snapshot: Snapshot, _directory: Path) -> Facts:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,13 +22,12 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 from lab.lab import Lab
 from lab.node import Node
 
+from .processes import facts_of
+
 
 def in_own_process(lab: Lab, node: str, run: Path) -> dict[str, Any]:
     """What :func:`measure` gives, of a new process."""
-    command = [sys.executable, "-m", "bench.one_node", lab.id, node, str(run)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return facts_of("bench.one_node", lab.id, node, str(run))
 
 
 def measure(node: Node, run: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ PLACEHOLDER = "…"
 # Words of messages that only a person who writes code against us can meet, or that come with more specific ones.
 INTERNAL = {
     "render.py": ("without a protocol", "no set"),
+    "spool.py": ("is no name of a set",),
     "matching.py": ("labels that are not indexed",),
     "yaml_text.py": ("reading a map",),
 }
