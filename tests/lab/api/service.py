@@ -231,12 +231,19 @@ class Service:
             return self.store.terminate(resource.plural, name, namespace, grace, preconditions=preconditions)
         return self.store.delete(resource.plural, name, namespace, preconditions=preconditions)
 
+    def _has_node(self, name: str | None) -> bool:
+        try:
+            return bool(name and self.store.document("nodes", name))
+        except errors.ApiError:
+            return False
+
     def _grace(self, pod: Object, options: Object) -> int:
         """How many seconds a pod that is deleted still has."""
         spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
         if self.kubelets is None or not self.kubelets.keeps(pod):
             return 0
-        if not spec.get("nodeName") or phase in {"Succeeded", "Failed"}:
+        # No kubelet ends a pod of a node that is not there; in a cluster the pod garbage collector does.
+        if not self._has_node(spec.get("nodeName")) or phase in {"Succeeded", "Failed"}:
             return 0
         return int(options.get("gracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 0)))
 
