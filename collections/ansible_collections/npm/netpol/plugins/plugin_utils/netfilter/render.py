@@ -28,6 +28,8 @@ IPTABLES_TEMPLATE = "iptables.j2"
 
 # Longer than this, iptables cuts a comment without a word, and no comparison ever matches again.
 COMMENT_LIMIT = 255
+# More names than this never fit, each with a comma and a space: thousands of policies may stand behind one rule.
+_MOST_NAMES = COMMENT_LIMIT // 3 + 1
 # What one multiport match takes; a range counts twice.
 _MULTIPORT_SLOTS = 15
 
@@ -224,19 +226,25 @@ def check_readable(rendered: Rendered) -> None:
 
 def comment(names: Iterable[str]) -> str:
     """The comment match that names policies or a pod, cut between two names where they don't all fit."""
-    words = [_NOT_IN_A_COMMENT.sub("?", name) for name in names if name]
-    if not words:
+    given = [name for name in names if name]
+    if not given:
         return ""
-    text = ", ".join(words)
+    words = [_NOT_IN_A_COMMENT.sub("?", name) for name in given[:_MOST_NAMES]]
     kept = len(words)
+    text = _listed(words, kept, len(given))
     while len(text) > COMMENT_LIMIT and kept > 1:
         kept -= 1
-        text = f"{', '.join(words[:kept])}, +{len(words) - kept} more"
+        text = _listed(words, kept, len(given))
     if len(text) > COMMENT_LIMIT:
         tail = f"...{text[len(words[0]) :]}"
         text = words[0][: COMMENT_LIMIT - len(tail)] + tail
     quoted = text if _NEEDS_NO_QUOTES.fullmatch(text) else f'"{text}"'
     return f" -m comment --comment {quoted}"
+
+
+def _listed(words: list[str], kept: int, count: int) -> str:
+    listed = ", ".join(words[:kept])
+    return listed if kept == count else f"{listed}, +{count - kept} more"
 
 
 def port_matches(protocol: str, ports: tuple[tuple[int, int], ...]) -> list[str]:
