@@ -103,6 +103,26 @@ def test_a_command_that_began_is_never_run_again() -> None:
     assert pods.doubted == ["pod-1"]
 
 
+def killed(peer: Peer) -> None:
+    peer.accept()
+    peer.ready()
+    peer.end(peer.word(), 137)
+
+
+def test_a_command_that_was_killed_with_its_pod_has_no_result() -> None:
+    pods = Pods(end="the helper pod was ended: Evicted: low on memory")
+    words = "killed with its pod, so nothing is known of it: the helper pod was ended: Evicted: low on memory$"
+    with pytest.raises(NodePodError, match=words):
+        run(killed, pods)
+    assert pods.doubted == ["pod-1"]
+
+
+def test_a_command_that_was_killed_in_a_pod_that_lives_has_its_exit_code() -> None:
+    pods = Pods()
+    assert run(killed, pods) == (137, ["/pod-1/exec"])
+    assert pods.doubted == []
+
+
 def test_a_right_that_is_missing_is_not_asked_for_again() -> None:
     asked = 0
 

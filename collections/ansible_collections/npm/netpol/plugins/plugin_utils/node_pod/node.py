@@ -16,6 +16,8 @@ from .execution import Execution, Gate
 from .helper import HelperPod
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+# How a shell tells of SIGKILL, which is also how a runtime ends what is left of a pod.
+_KILLED = 128 + 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,18 @@ class Node:
         """Run a command once, and return its exit code; see :meth:`Execution.run`."""
         name, execution = self._open()
         try:
-            return execution.run(command, self._limits.path, write=write, complain=complain, data=data, gate=gate)
+            code = execution.run(command, self._limits.path, write=write, complain=complain, data=data, gate=gate)
         except NodePodError as error:
             self._helper.doubt(name)
             fate = self._helper.fate(name)
             raise NodePodError(f"{error}; {fate}" if fate else str(error)) from error
         finally:
             execution.close()
+        # A runtime kills one process after another: the command's end may reach us before its pod's.
+        if code == _KILLED and (fate := self._helper.fate(name)):
+            self._helper.doubt(name)
+            raise NodePodError(f"the command was killed with its pod, so nothing is known of it: {fate}")
+        return code
 
     def remove_helper(self) -> None:
         self._helper.remove()
