@@ -38,7 +38,7 @@ class ActionModule(ControllerAction):
         "nodes": {"type": "list", "elements": "str"},
         "inventory": {"type": "list", "elements": "str"},
         "always_allowed_sources": {"type": "list", "elements": "str", "default": []},
-        "protected_namespaces": {"type": "list", "elements": "str", "default": ["kube-system"]},
+        "protected_namespaces": {"type": "list", "elements": "str", "default": ["kube-system", "npm-netpol-nodes"]},
         "template_path": {"type": "list", "elements": "path", "default": []},
         "directory": {"type": "path"},
     }

@@ -14,8 +14,8 @@ description:
     P(npm.netpol.enforce#role) into a directory of the controller, from which M(npm.netpol.ruleset) takes it.
   - An object that the API would have rejected, and a field that is not known here, never opens anything. What it
     selects stays isolated, and RV(problems) names the object and the field.
-  - Fails, before any node is touched, when a policy cuts off every pod of a protected namespace, and when a template is
-    wrong.
+  - Fails, before any node is touched, when a policy cuts off a protected namespace or a lifeline in it, and when a
+    template is wrong.
   - Runs on the controller and connects to nothing. The same snapshot gives the same files, byte for byte.
 requirements:
   - netaddr >= 1.3 (Python library, on the controller)
@@ -47,11 +47,12 @@ options:
     default: []
   protected_namespaces:
     description:
-      - Namespaces in which a policy that isolates all pods, with nothing allowed, stops the run.
+      - Namespaces in which a policy that isolates all pods, with nothing allowed, stops the run. So does one that
+        isolates all pods of a lifeline there, which are C(konnectivity-agent) (for egress) and CoreDNS.
       - The annotation C(netpol.npm/allow-in-protected-namespace) with the value C("true") lifts that for one policy.
     type: list
     elements: str
-    default: [kube-system]
+    default: [kube-system, npm-netpol-nodes]
   template_path:
     description:
       - Directories that are searched for C(ipset.j2) and C(iptables.j2) before the role's templates. A template in one
@@ -199,7 +200,7 @@ virtual_nodes:
   elements: str
 protected:
   description: The policies that stopped the run. At most 100.
-  returned: when a policy cuts off a protected namespace
+  returned: when a policy cuts off a protected namespace or a lifeline in it
   type: list
   elements: str
 """

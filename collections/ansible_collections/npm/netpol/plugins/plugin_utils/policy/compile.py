@@ -12,7 +12,7 @@ from functools import cached_property
 from ..model.problem import Problem
 from ..model.ruleset import Direction, Family, FamilyRuleset, Ruleset, Target
 from ..model.snapshot import Snapshot
-from . import checks
+from . import protection, services
 from .chains import ChainBuilder, GroupChain
 from .cidr import Network, parse_cidr
 from .isolation import Isolation
@@ -33,11 +33,11 @@ class SettingsError(ValueError):
 class Settings:
     """``always_allowed_sources``: CIDRs, let in to local pods that back a NodePort or LoadBalancer Service.
 
-    ``protected_namespaces``: where a policy that cuts every pod off stops the run.
+    ``protected_namespaces``: where a policy that cuts off every pod, or a lifeline, stops the run.
     """
 
     always_allowed_sources: tuple[str, ...] = ()
-    protected_namespaces: tuple[str, ...] = ("kube-system",)
+    protected_namespaces: tuple[str, ...] = ("kube-system", "npm-netpol-nodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,10 @@ class Compiler:
 
     @cached_property
     def protected(self) -> tuple[Problem, ...]:
-        """Policies that cut off every pod of a protected namespace: reason to stop before any node is touched."""
+        """Policies that cut off a protected namespace or a lifeline: reason to stop before any node is touched."""
         return tuple(
             sorted(
-                checks.cut_off_namespaces(
+                protection.cut_off(
                     self._settings.protected_namespaces, self._classes, self._isolation, self._snapshot.network_policies
                 )
             )
@@ -129,7 +129,7 @@ class Compiler:
     @cached_property
     def exposed_services(self) -> tuple[Problem, ...]:
         """NodePort and LoadBalancer Services with externalTrafficPolicy Cluster and isolated backends."""
-        return tuple(sorted(checks.exposed_services(self._snapshot.services, self._resolver, self._isolation)))
+        return tuple(sorted(services.hiding_clients(self._snapshot.services, self._resolver, self._isolation)))
 
     @cached_property
     def summary(self) -> Summary:
@@ -164,8 +164,8 @@ class Compiler:
         return frozenset(
             pods
             for service in self._snapshot.services
-            if checks.is_exposed(service)
-            for pods in checks.backends_of(service, self._resolver)
+            if services.is_exposed(service)
+            for pods in services.backends_of(service, self._resolver)
         )
 
 
@@ -216,7 +216,7 @@ def _not_enforced(snapshot: Snapshot) -> list[Problem]:
 
 def _labels_of_peers(specs: Iterable[Spec], snapshot: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
     """The labels of pods and of namespaces that peers, or exposed Services, select by."""
-    pod_keys = {key for service in snapshot.services if checks.is_exposed(service) for key in service.selector}
+    pod_keys = {key for service in snapshot.services if services.is_exposed(service) for key in service.selector}
     namespace_keys: set[str] = set()
     for rule in _rules(specs):
         for peer in rule.peers or ():
