@@ -61,9 +61,10 @@ def lab_id():
 
 @pytest.fixture(
     params=[
-        pytest.param(("nft", "dual")),
-        pytest.param(("nft", "ipv4"), marks=pytest.mark.full),
-        pytest.param(("nft", "ipv6"), marks=pytest.mark.full),
+        pytest.param(("nft", "dual", "ssh")),
+        pytest.param(("nft", "dual", "node_pod")),
+        pytest.param(("nft", "ipv4", "ssh"), marks=pytest.mark.full),
+        pytest.param(("nft", "ipv6", "ssh"), marks=pytest.mark.full),
     ],
     ids="-".join,
 )
@@ -72,8 +73,8 @@ def kind(request):
 
 
 def test_the_demo_passes_and_leaves_nothing_behind(kind, lab_id, tmp_path):
-    variant, families = kind
-    done = run_demo(lab_id, tmp_path, "--variant", variant, "--families", families)
+    variant, families, connection = kind
+    done = run_demo(lab_id, tmp_path, "--variant", variant, "--families", families, "--connection", connection)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("PASS"), done.stdout
     assert [f"Step {step}" in done.stdout for step in range(1, STEPS + 1)] == [True] * STEPS

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from integration.run.playbooks import FIRST, ROOT, SECOND, Output
+from integration.run.playbooks import FIRST, SECOND, Output
 from integration.run.playbooks import run as run_playbook
+from lab.demo.cluster import namespace_of_helper_pods
 from lab.lab import Lab
 
 __all__ = ["FIRST", "NAMESPACE", "SECOND", "Reach"]
 
 NAMESPACE = "npm-netpol-nodes"
-_MANIFESTS = ROOT / "collections/ansible_collections/npm/netpol/docs/node-pod/access.yaml"
 _PATIENCE_SECONDS = 30
 
 
@@ -33,8 +33,7 @@ class Reach:
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        items = yaml.safe_load(_MANIFESTS.read_text())["items"]
-        self.lab.apply(next(each for each in items if each["kind"] == "Namespace"))
+        self.lab.apply(namespace_of_helper_pods())
         self.lab.api.clear_requests()
 
     @property

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import get_args
 
 from lab.lab import Lab
 from lab.netns import LabError
 
-from .cluster import lab_spec
-from .playbooks import inventories
+from .cluster import lab_spec, namespace_of_helper_pods
+from .playbooks import Connection, inventories
 from .report import Report
 from .walk import Walk
 
@@ -44,12 +45,15 @@ def demo(options: argparse.Namespace, report: Report) -> None:
     lab = Lab.up(options.id, spec, keep=options.keep, progress=report.action)
     try:
         _describe(lab, report)
-        Walk(lab, report).all_steps()
+        if options.connection == "node_pod":
+            report.action("make the namespace of helper pods")
+            lab.apply(namespace_of_helper_pods())
+        Walk(lab, report, options.connection).all_steps()
     finally:
         report.done()
         if options.keep:
             report.heading("The lab stays up")
-            report.note(_how_to_look_around(lab))
+            report.note(_how_to_look_around(lab, options.connection))
         else:
             report.heading("The end")
             report.action("remove the lab")
@@ -81,17 +85,23 @@ def _describe(lab: Lab, report: Report) -> None:
     report.note(f"\nThe outside client is {' '.join(lab.ips('ext'))}.")
 
 
-def _how_to_look_around(lab: Lab) -> str:
+def _how_to_look_around(lab: Lab, connection: Connection) -> str:
     return f"""\
 ./dev lab --id {lab.id} status
 ./dev lab --id {lab.id} shell default/busybox-0
-./dev lab --id {lab.id} exec -- ansible-playbook playbooks/enforce.yml {" ".join(inventories(lab))} --diff
+./dev lab --id {lab.id} exec -- ansible-playbook playbooks/enforce.yml {" ".join(inventories(lab, connection))} --diff
 ./dev lab --id {lab.id} down"""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev demo", description="The walk-through on a lab; takes about a minute.")
     parser.add_argument("--keep", action="store_true", help="leave the lab up to look around")
+    parser.add_argument(
+        "--connection",
+        choices=get_args(Connection),
+        default="ssh",
+        help="how the nodes are reached: ssh, or the Kubernetes API alone (npm.netpol.node_pod)",
+    )
     parser.add_argument("--variant", choices=("nft", "legacy"), default="nft", help="iptables on the nodes")
     parser.add_argument("--families", choices=sorted(_FAMILIES), default="dual", help="address families of the cluster")
     parser.add_argument("--id", default="demo", help="name of the lab: one to six of a-z and 0-9")

@@ -8,11 +8,15 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lab.lab import Lab
 from lab.netns import LabError
 
-from .cluster import INVENTORY, ROOT
+from .cluster import INVENTORY, ROOT, WITHOUT_SSH
+
+# How the nodes are reached.
+Connection = Literal["ssh", "node_pod"]
 
 _SUMMARY = re.compile(r"^NETWORK POLICIES \*+\n(.*)", re.MULTILINE | re.DOTALL)
 _RECAP = re.compile(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+) ", re.MULTILINE)
@@ -31,15 +35,16 @@ class Run:
         return found.group() if found else ""
 
 
-def inventories(lab: Lab) -> list[str]:
+def inventories(lab: Lab, connection: Connection) -> list[str]:
     """The lab's nodes, and the demo's variables for them."""
-    return ["-i", str(lab.inventory), "-i", str(INVENTORY / "hosts.yml")]
+    nodes = lab.inventory if connection == "ssh" else WITHOUT_SSH
+    return ["-i", str(nodes), "-i", str(INVENTORY / "hosts.yml")]
 
 
-def playbook(lab: Lab, name: str, *options: str) -> Run:
-    """Run ``playbooks/<name>`` over SSH. Raises LabError with its output when any node did not get through."""
+def playbook(lab: Lab, connection: Connection, name: str, *options: str) -> Run:
+    """Run ``playbooks/<name>``. Raises LabError with its output when any node did not get through."""
     program = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(program), f"playbooks/{name}", *inventories(lab), *options]
+    command = [str(program), f"playbooks/{name}", *inventories(lab, connection), *options]
     done = lab.run_in("ctl", command, env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}, check=True, cwd=ROOT)
     recap = {node: [int(each) for each in numbers] for node, *numbers in _RECAP.findall(done.stdout)}
     if recap.keys() != lab.nodes.keys() or any(unreachable or failed for _, unreachable, failed in recap.values()):

@@ -11,7 +11,7 @@ from lab.lab import Lab
 from .cluster import policy
 from .kernel import differences, kernel_state
 from .paths import SOURCE_POD, WEB_POD, Situation
-from .playbooks import Run, playbook
+from .playbooks import Connection, Run, playbook
 from .report import Report
 from .sights import look, rows
 
@@ -30,8 +30,9 @@ _TOLD = ("Nodes:", "Drift", "Pods:", "Policies:")
 class Walk:
     """One walk through the steps on a lab that is up."""
 
-    def __init__(self, lab: Lab, report: Report) -> None:
+    def __init__(self, lab: Lab, report: Report, connection: Connection = "ssh") -> None:
         self._lab = lab
+        self._connection: Connection = connection
         self._report = report
         self._before = kernel_state(lab)
 
@@ -114,7 +115,7 @@ class Walk:
 
     def _play(self, name: str, *options: str) -> Run:
         self._report.action(" ".join(["ansible-playbook", f"playbooks/{name}", *options]))
-        run = playbook(self._lab, name, *options)
+        run = playbook(self._lab, self._connection, name, *options)
         for start in _TOLD:
             self._report.note(run.section(start))
         return run
