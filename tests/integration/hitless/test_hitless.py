@@ -10,8 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from lab.access import Connection, prepare
 from lab.lab import Lab, unused_id
 from lab.probe import Attempt, Probe
 from lab.product import Product
@@ -129,10 +131,12 @@ def test_what_is_under_way_goes_on(lab: Lab) -> None:
 
 
 @pytest.mark.root
-def test_a_playbook_is_hitless(lab: Lab) -> None:
-    """The same through the whole of it: API, playbook, SSH, sudo."""
+@pytest.mark.parametrize("connection", get_args(Connection))
+def test_a_playbook_is_hitless(lab: Lab, connection: Connection) -> None:
+    """The same through the whole of it: API, playbook, and SSH with sudo or helper pods."""
     scenario = RULES_AND_MEMBERS
     command = [str(Path(sys.executable).with_name("ansible-playbook")), str(PLAYBOOKS / "enforce.yml")]
+    command += prepare(lab, connection)
     enter(lab, scenario.states[1], None)
     lab.run_in("ctl", command, check=True)
     always, never = probes(lab, scenario.always), probes(lab, scenario.never)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from integration.run.playbooks import FIRST, SECOND, Output
 from integration.run.playbooks import run as run_playbook
-from lab.demo.cluster import namespace_of_helper_pods
+from lab.access import namespace_of_helper_pods
 from lab.lab import Lab
 
 __all__ = ["FIRST", "NAMESPACE", "SECOND", "Reach"]

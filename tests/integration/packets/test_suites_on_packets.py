@@ -5,9 +5,10 @@ converge. Both iptables variants, IPv4 and IPv6 together and alone, TCP, UDP, SC
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from conformance import suite
@@ -18,6 +19,7 @@ from conformance.random_cases import random_case
 from conformance.run import Target, run
 from conformance.table import differences
 from integration.run.playbooks import ANSIBLE_PLAYBOOK, ROOT
+from lab.access import Connection, prepare
 from lab.lab import Lab, unused_id
 
 pytestmark = pytest.mark.root
@@ -36,6 +38,8 @@ _PART = {
     ("packets", "legacy"): 6,
 }
 _IN_ONE_FAMILY = ("rules", "packets")
+# A whole suite is many tests: one of many minutes would be taken for a test that hangs.
+_CASES_AT_ONCE = 16
 _PLAYBOOK_PART = 20
 _OTHERS = {"nft": 12, "legacy": 48}
 _TARGETS = (
@@ -53,24 +57,35 @@ def _parts() -> Iterator[Any]:
     for target in _DUAL_STACK:
         for each in suite.all_suites():
             part = _PART.get((each.name, target.backend), _OTHERS[target.backend])
-            yield pytest.param(each.name, target, part, id=f"{each.name} on {target}: one in {part}")
+            cases = slice(None, None, part)
+            yield pytest.param(each.name, target, cases, id=f"{each.name} on {target}: one in {part}")
 
 
 def _wholes() -> Iterator[Any]:
+    sizes = Counter(case.suite for case in all_cases())
     for target in _TARGETS:
         for each in suite.all_suites():
             if target in _DUAL_STACK or each.name in _IN_ONE_FAMILY:
-                yield pytest.param(each.name, target, 1, marks=pytest.mark.full, id=f"{each.name} on {target}: all")
+                for first in range(0, sizes[each.name], _CASES_AT_ONCE):
+                    cases = slice(first, first + _CASES_AT_ONCE)
+                    name = f"{each.name} on {target}: {first} to {first + _CASES_AT_ONCE}"
+                    yield pytest.param(each.name, target, cases, marks=pytest.mark.full, id=name)
 
 
-@pytest.mark.parametrize(("name", "target", "part"), [*_parts(), *_wholes()])
-def test_packets_do_what_the_cases_expect(packets: None, name: str, target: Target, part: int) -> None:
-    check([case for case in all_cases() if case.suite == name][::part], target)
+@pytest.mark.parametrize(("name", "target", "cases"), [*_parts(), *_wholes()])
+def test_packets_do_what_the_cases_expect(packets: None, name: str, target: Target, cases: slice) -> None:
+    check([case for case in all_cases() if case.suite == name][cases], target)
 
 
 @pytest.mark.parametrize(
     "seeds",
-    [pytest.param(range(4), id="some"), pytest.param(range(4, 100), marks=pytest.mark.full, id="many")],
+    [
+        pytest.param(range(4), id="some"),
+        *(
+            pytest.param(range(first, first + 16), marks=pytest.mark.full, id=f"{first} to {first + 16}")
+            for first in range(4, 100, 16)
+        ),
+    ],
 )
 @pytest.mark.parametrize("target", _DUAL_STACK, ids=str)
 def test_the_kernel_agrees_with_the_oracle_on_random_policies(packets: None, target: Target, seeds: range) -> None:
@@ -87,10 +102,11 @@ def check(cases: Sequence[Case], target: Target) -> None:
     assert not failures, "\n\n".join(failures)
 
 
-def test_a_run_of_the_playbook_over_ssh_does_the_same(packets: None) -> None:
+@pytest.mark.parametrize("connection", get_args(Connection))
+def test_a_run_of_the_playbook_does_the_same(packets: None, connection: Connection) -> None:
     """A sample by ``ansible-playbook``, from a lab that is new to the state of each case in turn."""
     with Lab.up(unused_id(), suite.narrowed(suite.named("rules").spec, "nft", FAMILIES)) as lab:
-        kernel = OnKernel(lab, partial(_enforce, lab))
+        kernel = OnKernel(lab, partial(_enforce, lab, prepare(lab, connection)))
         for case in [case for case in all_cases() if case.suite == "rules"][::_PLAYBOOK_PART]:
             for step in case.steps:
                 kernel.enforce(step, invalid=case.invalid)
@@ -98,6 +114,6 @@ def test_a_run_of_the_playbook_over_ssh_does_the_same(packets: None) -> None:
                 assert not difference, f"{case.id}\n{difference}"
 
 
-def _enforce(lab: Lab, _enforcement: Enforcement) -> None:
-    done = lab.run_in("ctl", [ANSIBLE_PLAYBOOK, str(ROOT / "playbooks/enforce.yml")])
+def _enforce(lab: Lab, options: Sequence[str], _enforcement: Enforcement) -> None:
+    done = lab.run_in("ctl", [ANSIBLE_PLAYBOOK, str(ROOT / "playbooks/enforce.yml"), *options])
     assert done.returncode == 0, done.stdout + done.stderr

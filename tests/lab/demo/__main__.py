@@ -8,11 +8,11 @@ import argparse
 import sys
 from typing import get_args
 
+from lab.access import Connection, inventories, prepare
 from lab.lab import Lab
 from lab.netns import LabError
 
-from .cluster import lab_spec, namespace_of_helper_pods
-from .playbooks import Connection, inventories
+from .cluster import lab_spec
 from .report import Report
 from .walk import Walk
 
@@ -45,9 +45,7 @@ def demo(options: argparse.Namespace, report: Report) -> None:
     lab = Lab.up(options.id, spec, keep=options.keep, progress=report.action)
     try:
         _describe(lab, report)
-        if options.connection == "node_pod":
-            report.action("make the namespace of helper pods")
-            lab.apply(namespace_of_helper_pods())
+        prepare(lab, options.connection)
         Walk(lab, report, options.connection).all_steps()
     finally:
         report.done()

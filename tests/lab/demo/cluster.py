@@ -13,10 +13,7 @@ import yaml
 from lab.spec import Container, Family, LabSpec, Node, Pod, Port, Service, ServicePort, Variant
 
 ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = ROOT / "inventories" / "demo"
-MANIFESTS = INVENTORY / "manifests"
-WITHOUT_SSH = ROOT / "inventories" / "aks_without_ssh"
-_ACCESS = ROOT / "collections/ansible_collections/npm/netpol/docs/node-pod/access.yaml"
+MANIFESTS = ROOT / "inventories" / "demo" / "manifests"
 
 Manifest = dict[str, Any]
 _AZURE_BALANCER = "service.beta.kubernetes.io/azure-load-balancer"
@@ -35,12 +32,6 @@ def _documents(directory: Path) -> Iterator[Manifest]:
 def policy(name: str) -> Manifest:
     """The NetworkPolicy of that name. Raises KeyError when no manifest has it."""
     return {each["metadata"]["name"]: each for each in manifests("policies")}[name]
-
-
-def namespace_of_helper_pods() -> Manifest:
-    """Of what users apply for npm.netpol.node_pod, that which the lab's API knows."""
-    items: list[Manifest] = yaml.safe_load(_ACCESS.read_text())["items"]
-    return next(each for each in items if each["kind"] == "Namespace")
 
 
 def lab_spec(variant: Variant = "nft", families: tuple[Family, ...] = ("ipv4", "ipv6")) -> LabSpec:

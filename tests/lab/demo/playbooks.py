@@ -8,15 +8,12 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from lab.access import Connection, inventories
 from lab.lab import Lab
 from lab.netns import LabError
 
-from .cluster import INVENTORY, ROOT, WITHOUT_SSH
-
-# How the nodes are reached.
-Connection = Literal["ssh", "node_pod"]
+from .cluster import ROOT
 
 _SUMMARY = re.compile(r"^NETWORK POLICIES \*+\n(.*)", re.MULTILINE | re.DOTALL)
 _RECAP = re.compile(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+) ", re.MULTILINE)
@@ -33,12 +30,6 @@ class Run:
         """The part of the summary whose first line starts so, with the lines below it; empty when there is none."""
         found = re.search(rf"^{re.escape(start)}.*\n(?: .*\n)*", self.summary, re.MULTILINE)
         return found.group() if found else ""
-
-
-def inventories(lab: Lab, connection: Connection) -> list[str]:
-    """The lab's nodes, and the demo's variables for them."""
-    nodes = lab.inventory if connection == "ssh" else WITHOUT_SSH
-    return ["-i", str(nodes), "-i", str(INVENTORY / "hosts.yml")]
 
 
 def playbook(lab: Lab, connection: Connection, name: str, *options: str) -> Run:

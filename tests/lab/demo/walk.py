@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from lab.access import Connection
 from lab.lab import Lab
 
 from .cluster import policy
 from .kernel import differences, kernel_state
 from .paths import SOURCE_POD, WEB_POD, Situation
-from .playbooks import Connection, Run, playbook
+from .playbooks import Run, playbook
 from .report import Report
 from .sights import look, rows
 
