@@ -5,31 +5,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 from ..model.snapshot import Snapshot, dump, load
+from . import whole_file
 
 
 def write(snapshot: Snapshot, path: Path) -> str:
-    """Put the snapshot at ``path`` (mode 0600), in the place of a file that may be there; returns its id.
-
-    Directories that are missing are made (mode 0700). A reader sees the old file or the new one, never a part.
-    Raises :class:`OSError`.
-    """
+    """Put the snapshot at ``path``, whole or not at all; returns its id. Raises :class:`OSError`."""
     content = dump(snapshot).encode()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    whole_file.write(path, content)
     # What snapshot.id is too, without spelling the cluster out a second time.
     return hashlib.sha256(content).hexdigest()
 
