@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from .problem import Problem
@@ -216,7 +217,13 @@ def load(text: str) -> Snapshot:
 
 
 def _plain(item: Any) -> dict[str, Any]:
-    return {each.name: getattr(item, each.name) for each in fields(item)}
+    return {name: getattr(item, name) for name in _field_names(type(item))}
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    """Asked for once, not for each of many thousand pods."""
+    return tuple(each.name for each in fields(kind))
 
 
 def _plain_pod(pod: Pod) -> dict[str, Any]:
