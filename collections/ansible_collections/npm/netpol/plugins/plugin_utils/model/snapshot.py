@@ -217,7 +217,7 @@ def load(text: str) -> Snapshot:
 
 
 def _plain(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in _field_names(type(item))}
+    return {name: getattr(item, name) for name in _field_names(item.__class__)}
 
 
 @cache
