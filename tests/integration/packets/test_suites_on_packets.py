@@ -110,8 +110,24 @@ def test_a_run_of_the_playbook_does_the_same(packets: None, connection: Connecti
         for case in [case for case in all_cases() if case.suite == "rules"][::_PLAYBOOK_PART]:
             for step in case.steps:
                 kernel.enforce(step, invalid=case.invalid)
-                difference = differences(step.expected, kernel.ask(step.expected).passes)
+                seen = kernel.ask(step.expected)
+                difference = differences(step.expected, seen.passes)
                 assert not difference, f"{case.id}\n{difference}"
+                assert not seen.rejected, case.id
+
+
+def test_a_denial_that_is_told_is_seen(packets: None) -> None:
+    """Rule 38: whoever is denied meets silence."""
+    with Lab.up(unused_id(), suite.narrowed(suite.named("rules").spec, "nft", ("ipv4",))) as lab:
+        kernel = OnKernel(lab, lambda _enforcement: None)
+        step = next(case for case in all_cases() if case.suite == "rules").steps[0].over(("ipv4",))
+        kernel.enforce(step)
+        assert not kernel.ask(step.expected).rejected
+        for node in lab.nodes.values():
+            node.run("iptables -I FORWARD -j REJECT --reject-with icmp-host-prohibited")
+        denied = dict.fromkeys(step.expected, False)
+        seen = kernel.ask(denied)
+        assert set(seen.rejected.values()) == {"unreachable"}
 
 
 def _enforce(lab: Lab, options: Sequence[str], _enforcement: Enforcement) -> None:
