@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import ansible, dataplane, document, node
+from . import ansible, dataplane, document, node, node_pod
 from . import compile as compile_benchmark
 from .results import Results, Table, describe, machine, markdown
 
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "node": node.run,
     "ansible": ansible.run,
     "dataplane": dataplane.run,
+    "node_pod": node_pod.run,
 }
 
 

@@ -16,7 +16,7 @@ PAGE, KEPT = DOCS / "benchmarks.md", DOCS / "benchmarks"
 SCALE_PAGE = DOCS.parent / "collections/ansible_collections/npm/netpol/docs/scale.md"
 SCALE_TABLES = ("choices", "scale")
 # Compiling has its own section, by hand.
-GENERATED = ("node", "dataplane", "ansible")
+GENERATED = ("node", "dataplane", "ansible", "node_pod")
 
 
 def keep(results: Iterable[Results]) -> None:
