@@ -15,7 +15,6 @@ from . import ansible, dataplane, document, node, node_pod, propagation
 from . import compile as compile_benchmark
 from .results import Results, Table, describe, machine, markdown
 
-
 _COMPILE = "Each figure from a process of its own, from a snapshot that is loaded."
 
 
