@@ -191,6 +191,32 @@ def test_what_is_removed_is_forgotten(runs: Runs) -> None:
     assert runs.records() == [FIRST, SECOND]
 
 
+def test_a_node_that_may_have_been_another_clusters_is_forgotten_there(runs: Runs) -> None:
+    other = runs.state / "uid-of-another-cluster" / "nodes" / f"{FIRST}.json"
+    other.parent.mkdir(parents=True)
+    for playbook, variables, stays in (
+        ("enforce", {"scope": "all"}, True),
+        ("enforce", {"scope": "all", "allow_other_cluster": True}, False),
+        ("remove", {}, False),
+    ):
+        other.write_text("{}")
+        output, _visited = runs.look("--limit", FIRST, playbook=playbook, **variables)
+        assert output.code == 0
+        assert other.exists() is stays
+
+
+def test_a_node_with_something_left_to_do_is_visited_again(runs: Runs) -> None:
+    node = runs.lab.nodes[FIRST]
+    held = next(name for name in node.run("ipset list -n").stdout.split() if name.startswith("npm-4-"))
+    node.run(f"iptables-nft -A OUTPUT -m set --match-set {held} dst -j RETURN")
+    runs.lab.delete(FROM_CLIENTS)
+    output = runs.enforce()
+    assert runs.visited == [FIRST, SECOND]
+    assert "stays, because a rule that is not ours uses it" in " ".join(output.text.split())
+    assert runs.records() == [SECOND]
+    assert runs.changed() == [FIRST]
+
+
 def test_a_record_that_cannot_be_written_is_a_warning_and_the_node_is_enforced(lab: Lab, tmp_path: Path) -> None:
     lab.apply(FROM_CLIENTS)
     runs = Runs(lab, tmp_path / "state")
