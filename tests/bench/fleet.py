@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 from lab import netns
+from lab.access import namespace_of_helper_pods
 from lab.lab import Lab, unused_id
 from lab.spec import LabSpec, Namespace
 from lab.spec import Node as NodeSpec
@@ -46,13 +47,21 @@ class Cost:
 
 
 class Fleet:
-    """The nodes and their inventories: "ssh", "local", and "late" (local, but every node takes a while to answer)."""
+    """The nodes and their inventories.
+
+    "ssh", "node_pod" (by helper pods), "local", and "late" (local, but every node takes a while to answer).
+    """
 
     def __init__(self, lab: Lab, directory: Path, delay: float = 0.25) -> None:
         self.lab = lab
         self.delay = delay
         self._directory = directory
-        self._inventories = {"ssh": self._ssh(), "local": self._local("local", ""), "late": self._local("late", delay)}
+        self._inventories = {
+            "ssh": self._ssh(),
+            "node_pod": self._node_pod(),
+            "local": self._local("local", ""),
+            "late": self._local("late", delay),
+        }
 
     def ansible(self, way: str, arguments: Sequence[str], **options: Any) -> Cost:
         """``ansible npm_nodes -m MODULE …``."""
@@ -120,6 +129,13 @@ class Fleet:
         # Given for each run.
         del group["vars"]["ansible_control_path_dir"]
         return self._write("ssh", inventory)
+
+    def _node_pod(self) -> Path:
+        self.lab.apply(namespace_of_helper_pods())
+        variables = {"ansible_connection": "npm.netpol.node_pod", "npm_node_pod_path": "/run/lab/bin"}
+        return self._write(
+            "node_pod", {"npm_nodes": {"hosts": {name: {} for name in self.lab.nodes}, "vars": variables}}
+        )
 
     def _local(self, name: str, delay: float | str) -> Path:
         hosts = {}

@@ -26,3 +26,13 @@ def test_a_run_in_the_steady_state_is_one_task_and_one_exchange_a_node(packets: 
     assert phases["bytes a node"] <= 4096
     tasks = [event["task"] for event in cost.events if event["event"] == "task"]
     assert tasks == ["npm.netpol.snapshot", "npm.netpol.compile", "npm.netpol.ruleset"], "nothing gathers facts"
+
+
+def test_a_run_over_helper_pods_is_the_same_exchange(packets: None) -> None:
+    with fleet(2) as nodes:
+        cost = nodes.enforce("node_pod", forks=2)
+        assert {name: commands(nodes.lab, name) for name in nodes.lab.nodes} == dict.fromkeys(nodes.lab.nodes, 0)
+    answers = [event for event in cost.events if event.get("host") and event["task"] == "npm.netpol.ruleset"]
+    assert [event["in_sync"] for event in answers] == [True, True]
+    phases = phases_of(cost)
+    assert (phases["exchanges a node"], phases["tasks a node"]) == (1, 1)

@@ -45,9 +45,14 @@ def serve() -> Iterator[Serve]:
 PATIENT = Patience()
 
 
-def run(server: ExecServer, patience: Patience = PATIENT, timeout: float = 5.0, **more: Any) -> tuple[int, str, str]:
+def run(
+    server: ExecServer, patience: Patience = PATIENT, timeout: float = 5.0, *, asked_before: bool = False, **more: Any
+) -> tuple[int, str, str]:
+    """``asked_before``: there is a connection that an earlier request has left."""
     out, err = bytearray(), bytearray()
     with ApiClient(lambda: auth.connect({"host": server.url, "api_key": "s3cret"}, {}), retries=0) as client:
+        if asked_before:
+            client.get("/pod")
         started = Execution.open(client, "/exec", timeout, patience)
         try:
             code = started.run("true", "/bin", write=out.extend, complain=err.extend, **more)
@@ -290,3 +295,30 @@ def test_secrets_are_in_no_message(serve: Serve) -> None:
     with pytest.raises(NodePodError) as error:
         run(serve(behave))
     assert "s3cret" not in str(error.value)
+
+
+def gives_up_what_it_keeps(then: Callable[[Peer], None]) -> Callable[[Peer], None]:
+    """The first connection is good for one request: the next one on it finds it closed. Others are served."""
+
+    def behave(peer: Peer) -> None:
+        if not peer.request[0].startswith("GET /pod "):
+            then(peer)
+            return
+        peer.answer("200 OK", {"Content-Type": "application/json", "Content-Length": "2"}, b"{}")
+        assert peer.connection.recv(65536).startswith(b"GET /exec?")
+
+    return behave
+
+
+def test_a_connection_that_the_server_gave_up_meanwhile_is_replaced(serve: Serve) -> None:
+    server = serve(gives_up_what_it_keeps(ended_in_order))
+    assert run(server, asked_before=True) == (7, "out", "err")
+    assert len(server.peers) == 2
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_a_fresh_connection_that_breaks_is_not_tried_again(serve: Serve, asked_before: bool) -> None:
+    server = serve(gives_up_what_it_keeps(lambda _: None))
+    with pytest.raises(NotStartedError, match="the connection broke off before the answer was complete"):
+        run(server, asked_before=asked_before)
+    assert len(server.peers) == 1 + asked_before

@@ -158,7 +158,8 @@ class ApiClient:
     def upgrade(self, path: str, query: Iterable[tuple[str, str]], headers: Mapping[str, str]) -> Upgraded:
         """A connection of one's own to ``path`` that speaks the protocol which ``headers`` ask for.
 
-        It is not tried again: what went wrong may need more than that.
+        It is not tried again: what went wrong may need more than that. Only a connection that was kept from an earlier
+        request, and broke before any answer, is replaced by a fresh one: servers give up what is quiet.
         """
         return self._patiently(_target(path, query), lambda target: self._upgrade(target, headers), retries=0)
 
@@ -222,11 +223,15 @@ class ApiClient:
 
     def _upgrade(self, target: str, headers: Mapping[str, str]) -> Upgraded:
         where = self._where("GET", target)
-        self.requests += 1
-        try:
-            answer = self._transport.upgrade(target, self._patience(), headers)
-        except transport.TransportError as error:
-            raise ApiError(where, str(error), transient=error.transient) from error
+        while True:
+            self.requests += 1
+            try:
+                answer = self._transport.upgrade(target, self._patience(), headers)
+                break
+            except transport.TransportError as error:
+                # The next one is fresh, so that this is said at most once.
+                if not error.stale:
+                    raise ApiError(where, str(error), transient=error.transient) from error
         if isinstance(answer, Upgraded):
             return answer
         raise self._refusal(where, answer)

@@ -46,6 +46,8 @@ USER_AGENT = "ansible-npm.netpol"
 
 _SHORTEST_SECRET = 6
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+# How a connection ends that was open before, as opposed to one that never was.
+_CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, *_TLS_CUT)
 _SWITCHING_PROTOCOLS = 101
 _OK = 200
 _PIECE = 65536
@@ -58,11 +60,15 @@ def patience(connect: float, read: float) -> urllib3.Timeout:
 
 
 class TransportError(Exception):
-    """No answer, or not a whole one. ``transient``: it may be there later."""
+    """No answer, or not a whole one. ``transient``: it may be there later.
 
-    def __init__(self, reason: str, *, transient: bool) -> None:
+    ``stale``: the connection was kept from an earlier request, and the server may have given it up meanwhile.
+    """
+
+    def __init__(self, reason: str, *, transient: bool, stale: bool = False) -> None:
         super().__init__(reason)
         self.transient = transient
+        self.stale = stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class Transport:
         self._connection = connection
         self._headers = _headers(connection)
         self._pool = _pool(connection)
+        # Whether the last request has left its connection to the next.
+        self._kept = False
 
     def request(
         self, method: str, target: str, timeout: urllib3.Timeout, body: bytes | None = None
@@ -170,6 +178,7 @@ class Transport:
             if response.status != _SWITCHING_PROTOCOLS:
                 response.read(cache_content=True)
                 return response
+            self._kept = False
             return Upgraded.of(response)
         except (HTTPError, OSError) as error:
             raise TransportError(self._in_words(error, timeout), transient=True) from error
@@ -178,12 +187,17 @@ class Transport:
         self, method: str, target: str, timeout: urllib3.Timeout, headers: HTTPHeaderDict, **more: Any
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self._connection.host}{target}"
+        was_kept, self._kept = self._kept, False
         try:
-            return self._pool.request(
+            response = self._pool.request(
                 method, url, headers=headers, timeout=timeout, retries=False, redirect=False, **more
             )
         except (HTTPError, OSError) as error:
-            raise TransportError(self._in_words(error, timeout), transient=not _is_final(error)) from error
+            stale = was_kept and any(isinstance(cause, _CUT) for cause in _causes(error))
+            words = self._in_words(error, timeout)
+            raise TransportError(words, transient=not _is_final(error), stale=stale) from error
+        self._kept = True
+        return response
 
     def close(self) -> None:
         self._pool.clear()
