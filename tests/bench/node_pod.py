@@ -59,7 +59,7 @@ def run(*, full: bool = False) -> list[Table]:
             files,
         ),
         Table(
-            "runs",
+            "over nodes",
             f"playbooks/enforce.yml over nodes in sync, the quickest of {_TURNS} turns. A pod of the lab takes "
             f"{START_SECONDS:g} s to start, and what making its processes takes: one alone, and all at once, both "
             "without Ansible. CPU is the controller's.",

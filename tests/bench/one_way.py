@@ -92,10 +92,16 @@ class OfficialClient:
         _ended_well(command, opened)
 
     def fetch(self, source: str, target: Path) -> None:
+        from websocket import WebSocketConnectionClosedException  # noqa: PLC0415 (what the client itself stands on)
+
         opened = self._open(f"cat {source}")
         with target.open("wb") as file:
             while opened.is_open():
-                file.write(opened.read_stdout(timeout=1))
+                try:
+                    file.write(opened.read_stdout(timeout=1))
+                except WebSocketConnectionClosedException:
+                    # It is so slow with much that nobody waits any more for its answer to the end.
+                    opened.close()
             file.write(opened.read_stdout())
         _ended_well("cat", opened)
 

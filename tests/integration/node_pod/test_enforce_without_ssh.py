@@ -63,7 +63,9 @@ def test_a_run_that_is_interrupted_leaves_no_pod(reach: Reach, how: signal.Signa
     mark = "/tmp/npm-netpol-test-began"  # noqa: S108 (of the node)
     play = tmp_path / "long.yml"
     play.write_text(f"- hosts: {FIRST}\n  gather_facts: false\n  tasks: [{{raw: 'echo >{mark}; sleep 60'}}]\n")
-    command = [ANSIBLE_PLAYBOOK, "-i", str(reach.inventory), str(play)]
+    # Who starts the tests in the background has a shell that lets them ignore Ctrl-C, and what they start as well.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, ANSIBLE_PLAYBOOK, "-i", str(reach.inventory), str(play)]
     # In a session of its own, so that a signal meets it as a Ctrl-C on a terminal does: all of its processes.
     run = reach.lab.popen_in("ctl", command, start_new_session=True, stdout=sys.stderr, stderr=sys.stderr)
     until = time.monotonic() + 60
