@@ -15,16 +15,14 @@ PAGE, KEPT = DOCS / "benchmarks.md", DOCS / "benchmarks"
 # Advice for many nodes has its tables where people look for it: in the collection.
 SCALE_PAGE = DOCS.parent / "collections/ansible_collections/npm/netpol/docs/scale.md"
 SCALE_TABLES = ("choices", "scale")
-# Compiling has its own section, by hand.
-GENERATED = ("node", "dataplane", "ansible", "node_pod")
+GENERATED = ("compile", "node", "dataplane", "ansible", "node_pod", "propagation")
 
 
 def keep(results: Iterable[Results]) -> None:
     """From now on these are the documented figures of their benchmarks."""
     KEPT.mkdir(exist_ok=True)
     for each in results:
-        if each.benchmark in GENERATED:
-            each.save(KEPT / f"{each.benchmark}.json")
+        each.save(KEPT / f"{each.benchmark}.json")
 
 
 def write() -> None:

@@ -29,21 +29,19 @@ _QUICK = 0.2
 _PAYLOADS = {"fragments": 3000, "bulk": 1 << 17}
 
 
-class RejectedError(AssertionError):
-    """A denied connection was told so, where it must meet silence (rule 38)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """``passes``: by flow; ``answers``: what the prober heard, to print beside it.
 
     ``stopped``: of the flows that last, those that no longer do. ``left_out``: what could not be asked, and why.
+    ``rejected``: denied connections that were told so, where they must meet silence (rule 38), and how.
     """
 
     passes: Mapping[Flow, bool]
     answers: Mapping[Flow, str]
     stopped: tuple[Flow, ...] = ()
     left_out: Mapping[Flow, str] = field(default_factory=dict)
+    rejected: Mapping[Flow, str] = field(default_factory=dict)
 
 
 class OnKernel:
@@ -84,15 +82,15 @@ class OnKernel:
         self._lab.become(wanted)
 
     def ask(self, expected: Mapping[Flow, bool]) -> Seen:
-        """Send all flows at once that can be sent here. Raises :class:`RejectedError` where a denial is no silence.
+        """Send all flows at once that can be sent here.
 
         What is not as expected is asked again, with more patience: a machine that is busy elsewhere proves nothing.
         """
         left_out = {flow: why for flow in expected if (why := impossible(self._lab.cluster, flow))}
         seen = self._ask([flow for flow in expected if flow not in left_out], timeout=_QUICK)
-        if doubtful := [flow for flow in seen.passes if seen.passes[flow] != expected[flow]]:
+        if doubtful := [flow for flow in seen.passes if seen.passes[flow] != expected[flow] or flow in seen.rejected]:
             again = self._ask(doubtful)
-            return Seen({**seen.passes, **again.passes}, {**seen.answers, **again.answers}, left_out=left_out)
+            seen = Seen({**seen.passes, **again.passes}, {**seen.answers, **again.answers}, rejected=again.rejected)
         return replace(seen, left_out=left_out)
 
     def begin(self, step: Step) -> None:
@@ -121,12 +119,15 @@ class OnKernel:
 
     def _ask(self, flows: Sequence[Flow], **options: float) -> Seen:
         answers = self._lab.probe([self._probe(flow) for flow in flows], **options)
-        for flow, answer in zip(flows, answers, strict=True):
-            if not _passed(answer) and answer.reason not in _DROPPED:
-                raise RejectedError(f"{flow}: {answer}")
+        heard = dict(zip(flows, answers, strict=True))
         return Seen(
-            {flow: _passed(answer) for flow, answer in zip(flows, answers, strict=True)},
-            {flow: str(answer) for flow, answer in zip(flows, answers, strict=True)},
+            {flow: _passed(answer) for flow, answer in heard.items()},
+            {flow: str(answer) for flow, answer in heard.items()},
+            rejected={
+                flow: str(answer)
+                for flow, answer in heard.items()
+                if not _passed(answer) and answer.reason not in _DROPPED
+            },
         )
 
     def _probe(self, flow: Flow) -> Probe:

@@ -118,11 +118,12 @@ def _run(name: str, cases: Iterable[Case], target: Target) -> Iterator[Outcome]:
 def _failure(number: int, step: Step, seen: Seen) -> str:
     expected = {flow: verdict for flow, verdict in step.expected.items() if flow not in seen.left_out}
     wrong = differences(expected, seen.passes, seen.answers)
-    if not wrong and not seen.stopped:
+    if not wrong and not seen.rejected and not seen.stopped:
         return ""
     does = f" ({step.does})" if step.does else ""
     stopped = [f"did not go on: {flow}" for flow in seen.stopped]
-    return "\n".join([f"step {number}{does}", truth(expected, seen.passes), "", wrong, *stopped])
+    rejected = [f"was told that it is denied: {flow}: {answer}" for flow, answer in seen.rejected.items()]
+    return "\n".join([f"step {number}{does}", truth(expected, seen.passes), "", wrong, *rejected, *stopped])
 
 
 def _judge(name: str, target: Target, stack: ExitStack) -> Callable[[Case, Sequence[Step]], Iterator[Seen]]:

@@ -30,6 +30,8 @@ from .spec import Node as NodeSpec
 
 _ID = re.compile(r"[a-z0-9]{1,6}")
 _DIGITS = string.digits + string.ascii_lowercase
+# What the product keeps on a node from one run to the next.
+_MEMORY = "/run/npm-netpol"
 _numbers = itertools.count()
 _TESTS = Path(__file__).parents[1]
 _OUTSIDE_PORTS = [(80, "TCP"), (443, "TCP"), (8080, "TCP"), (53, "UDP"), (8080, "UDP"), (8080, "SCTP")]
@@ -274,7 +276,8 @@ class Lab(LiveCluster):
     def reset(self, spec: LabSpec) -> None:
         """Back to ``spec`` (the one it was made from): cluster, API objects, tools and netfilter of the nodes.
 
-        For a lab that many tests share. What is not undone: files on the nodes, legacy tables that have come to be.
+        For a lab that many tests share. What is not undone: files on the nodes, but for what the product keeps there;
+        legacy tables that have come to be.
         """
         self.become(Cluster.of(spec))
         if self.has_api:
@@ -283,6 +286,7 @@ class Lab(LiveCluster):
             self.connect(node.name)
             node.restore_tools()
             proxies.reset(self.cluster, node)
+            node.run_tool(["/bin/rm", "-rf", _MEMORY])
 
     def disconnect(self, node: str) -> None:
         """Pull the node's cable: nothing reaches it, nor its pods from other nodes."""

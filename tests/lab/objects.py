@@ -44,7 +44,12 @@ def node_object(cluster: Cluster, node: Node) -> Object:
         "status": {
             "addresses": [*addresses, {"type": "Hostname", "address": node.name}],
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
-            "nodeInfo": {"operatingSystem": "linux", "architecture": "amd64", "kubeletVersion": "v1.34.0"},
+            "nodeInfo": {
+                "bootID": str(uuid.uuid5(_UIDS, f"boot of {node.name}")),
+                "operatingSystem": "linux",
+                "architecture": "amd64",
+                "kubeletVersion": "v1.34.0",
+            },
         },
     }
 

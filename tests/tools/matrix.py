@@ -34,10 +34,10 @@ _OF_THE_CONNECTION = (
         for name in ("test_raw_and_files_with_unicode", "test_become", "test_a_module_as_a_file_and_a_script")
     ),
 )
-# The last two are the lab's.
+# Of tests/requirements.txt, what tests import.
 _TEST_TOOLS = (
     *("pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"),
-    *("cryptography>=42", "wsproto>=1.2,<2"),
+    *("cel-python>=0.4,<1", "cryptography>=42", "wsproto>=1.2,<2"),
 )
 
 

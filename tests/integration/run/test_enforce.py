@@ -57,6 +57,29 @@ def test_check_mode_then_a_run_then_nothing_to_do(lab: Lab) -> None:
     }
 
 
+def test_with_a_directory_for_state_the_second_run_reads_what_changed(lab: Lab, tmp_path: Path) -> None:
+    lab.apply(DENY_ALL)
+    state = {"npm_state_dir": str(tmp_path / "state")}
+    first = run(lab, "enforce", "-vv", variables=state)
+    assert first.code == 0
+    assert "the cluster was read in the mode full, changes: 0" in first.text
+    assert "listed in full: nothing is kept of this cluster yet: " in first.text
+
+    second = run(lab, "enforce", "-vv", variables=state)
+    assert "the cluster was read in the mode incremental, changes: 0" in second.text
+    assert second.summary[0] == "Nodes: 2 converged (0 changed, 2 unchanged)"
+
+    lab.apply(ALLOW_WEB)
+    third = run(lab, "enforce", "-vv", variables=state)
+    assert "the cluster was read in the mode incremental, changes: 1" in third.text
+    assert "listed in full" not in third.text
+    assert lab.reach("shop/client-2", "shop/web-1").ok
+    assert not lab.reach("other/client-2", "shop/web-1").ok
+
+    # Nothing of it is seen by the nodes: whoever reads everything finds them in sync.
+    assert run(lab, "enforce").summary[0] == "Nodes: 2 converged (0 changed, 2 unchanged)"
+
+
 def test_limit_touches_that_node_only_and_still_reads_the_cluster(lab: Lab) -> None:
     lab.apply(DENY_ALL)
     output = run(lab, "enforce", "--limit", SECOND)

@@ -55,7 +55,7 @@ def test_no_order_of_objects_changes_a_byte(lab: Lab, tmp_path: Path) -> None:
     for item in POLICIES:
         lab.apply(item)
     from_api = compiled(lab, tmp_path / "api")
-    assert len(from_api) == 10
+    assert len(from_api) == 12
     assert any(b"shop/a-web, shop/b-deny, shop/c-web" in text for text in from_api.values())
 
     for item in POLICIES:

@@ -12,7 +12,7 @@ from typing import Any
 EXEC_KINDS = ("exec-cut", "exec-close", "exec-reset", "exec-stall")
 DENIALS = ("webhook", "quota")
 KINDS = (
-    *("status", "cut", "hangup", "truncate", "expire", "delay", "stale", "mutate", "certificate"),
+    *("status", "cut", "hangup", "truncate", "expire", "delay", "stale", "mutate", "certificate", "line", "end"),
     *EXEC_KINDS,
     *DENIALS,
 )

@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         elif answer.exec is not None:
             self._run(answer.exec, fault)
         elif answer.lines is not None:
-            self._stream(answer.lines, cut=bool(fault and fault.kind == "cut"))
+            self._stream(self._counted(answer.lines), fault)
         else:
             self._send(answer)
 
@@ -179,15 +179,32 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2])
         self._reset()
 
-    def _stream(self, lines: Iterator[bytes], *, cut: bool) -> None:
-        self._head(200, {"Transfer-Encoding": "chunked"})
+    def _counted(self, lines: Iterator[bytes]) -> Iterator[bytes]:
         for line in lines:
-            if cut:
-                self.wfile.write(b"%x\r\n%s" % (len(line), line[: len(line) // 2]))
-                self._reset()
-                return
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            self.core.requests.add_streamed(len(line))
+            yield line
+
+    def _stream(self, lines: Iterator[bytes], fault: Fault | None) -> None:
+        self._head(200, {"Transfer-Encoding": "chunked"})
+        if fault and fault.kind == "line":
+            self._send_chunk(fault.message.encode() + b"\n")
+        kind = fault.kind if fault else ""
+        sent = 0
+        for line in lines:
+            if kind in {"cut", "truncate", "end"} and fault and sent >= fault.after_bytes:
+                if kind == "truncate":
+                    self._send_chunk(line[: len(line) // 2])
+                if kind == "cut":
+                    self.wfile.write(b"%x\r\n%s" % (len(line), line[: len(line) // 2]))
+                    self._reset()
+                    return
+                break
+            self._send_chunk(line)
+            sent += len(line)
         self.wfile.write(b"0\r\n\r\n")
+
+    def _send_chunk(self, content: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
 
     def _run(self, request: Exec, fault: Fault | None) -> None:
         self.close_connection = True

@@ -33,15 +33,23 @@ class RequestRecord:
 
 
 class RequestLog:
-    """In the order of the answers; safe for threads."""
+    """In the order of the answers; safe for threads.
+
+    The records have the bytes of answers that were made at once; ``streamed`` has those of all watches together.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: list[RequestRecord] = []
+        self.streamed = 0
 
     def add(self, record: RequestRecord) -> None:
         with self._lock:
             self._records.append(record)
+
+    def add_streamed(self, count: int) -> None:
+        with self._lock:
+            self.streamed += count
 
     def all(self) -> list[RequestRecord]:
         with self._lock:
@@ -53,3 +61,4 @@ class RequestLog:
     def clear(self) -> None:
         with self._lock:
             self._records.clear()
+            self.streamed = 0

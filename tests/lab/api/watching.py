@@ -17,6 +17,7 @@ from .store import Store
 
 _LONGEST_SECONDS = 1800
 _LOOK_AROUND_SECONDS = 0.5
+_LAST_BOOKMARK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,14 @@ class Watch:
         """Until the time is up or nobody wants more; ends with an ERROR event when the history is forgotten.
 
         Without a resourceVersion (or with 0) every object there is comes first, as ADDED. Bookmarks come only where
-        they are asked for, and one is the last line.
+        they are asked for: when nothing was said for long, two seconds before the time is up, and as the last line.
         """
         deadline = time.monotonic() + (self.options.timeout_seconds or _LONGEST_SECONDS)
         seen = yield from self._beginning()
         quiet_since = time.monotonic()
+        # As a real server, which sends none early on a watch that is too short for it.
+        early = deadline - _LAST_BOOKMARK_SECONDS
+        planned = early if early > quiet_since else deadline
         while self.wanted():
             try:
                 newest, changes = self.store.changes_since(self.resource, seen)
@@ -51,12 +55,14 @@ class Watch:
             # A watch may start in the future: nothing is known about the time until then.
             seen = max(seen, newest)
             now = time.monotonic()
-            if self.options.bookmarks and (now >= deadline or now - quiet_since >= self.bookmark_seconds):
+            if self.options.bookmarks and (now >= planned or now - quiet_since >= self.bookmark_seconds):
                 yield _bookmark(self.resource, seen)
                 quiet_since = now
+                planned = deadline
             if now >= deadline:
                 return
-            self.store.wait_beyond(newest, min(_LOOK_AROUND_SECONDS, self.bookmark_seconds, deadline - now))
+            until = planned if planned > now else deadline
+            self.store.wait_beyond(newest, min(_LOOK_AROUND_SECONDS, self.bookmark_seconds, until - now))
 
     def _beginning(self) -> Generator[bytes, None, int]:
         """The objects there are, where they are asked for; returns where the changes start."""

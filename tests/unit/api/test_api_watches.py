@@ -79,6 +79,20 @@ def test_bookmarks_come_when_asked_for_and_last(api: ApiServer, core: client.Cor
     assert seen[-1]["object"]["metadata"]["resourceVersion"] == str(api.store.resource_version)
 
 
+def test_a_bookmark_comes_two_seconds_before_the_end() -> None:
+    with ApiServer() as api:
+        configuration = client.Configuration(host=api.url)
+        configuration.api_key = {"authorization": f"Bearer {api.token}"}
+        core = client.CoreV1Api(client.ApiClient(configuration))
+        options: dict[str, object] = {
+            "resource_version": str(api.store.resource_version),
+            "allow_watch_bookmarks": True,
+        }
+        # The second of two is the last line; a watch of two seconds is too short for more than that.
+        assert [event["type"] for event in lines(core, timeout_seconds=3, **options)] == ["BOOKMARK", "BOOKMARK"]
+        assert [event["type"] for event in lines(core, timeout_seconds=2, **options)] == ["BOOKMARK"]
+
+
 def test_a_bookmark_counts_changes_of_other_resources(api: ApiServer, core: client.CoreV1Api) -> None:
     start = api.store.resource_version
     api.store.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})

@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.gather import Gathering
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Family
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import render
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 from bench.layouts import azure_npm, kube_router
 from bench.policies import NODE, policies, snapshot
+from bench.realistic_pods import namespaces, pod
 from bench.workload import FULL, SMALL, workload
 
 
@@ -37,6 +40,21 @@ def test_the_peers_layouts_grow_with_the_cluster() -> None:
     for layout in (azure_npm, kube_router):
         assert layout(many).rules > 4 * layout(few).rules
         assert layout(many).sets > 4 * layout(few).sets
+
+
+def test_realistic_pods_are_of_the_size_they_say_and_nothing_is_wrong_with_them() -> None:
+    gathering = Gathering()
+    for each in namespaces():
+        gathering.add("Namespace", each)
+    for number in range(50):
+        assert 9_000 < len(json.dumps(pod(number))) < 13_000
+        gathering.add("Pod", pod(number))
+    assert gathering.problems == []
+    assert gathering.missing_namespaces() == {}
+    addresses = {
+        pod(number, generation)["status"]["podIP"] for number in range(0, 150_000, 997) for generation in (0, 1)
+    }
+    assert len(addresses) == 2 * len(range(0, 150_000, 997))
 
 
 @pytest.mark.parametrize("layout", [azure_npm, kube_router])

@@ -197,6 +197,16 @@ def test_a_node_keeps_internal_and_external_addresses() -> None:
     assert only(problems).field == "status.addresses[3].address"
 
 
+def test_a_node_says_which_machine_and_which_start_of_it_this_is() -> None:
+    raw = {"metadata": {"name": "n1", "uid": "uid-1"}, "status": {"nodeInfo": {"bootID": "boot-1"}}}
+    problems: list[Problem] = []
+    assert project.node(raw, problems) == Node("n1", {}, uid="uid-1", boot_id="boot-1")
+    assert problems == []
+    odd = {"metadata": {"name": "n1", "uid": 7}, "status": {"nodeInfo": {"bootID": ["x"]}}}
+    assert project.node(odd, problems) == Node("n1", {})
+    assert [each.field for each in problems] == ["metadata.uid", "status.nodeInfo.bootID"]
+
+
 @pytest.mark.parametrize(
     "raw",
     [

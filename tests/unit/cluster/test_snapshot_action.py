@@ -19,7 +19,7 @@ import pytest
 import yaml
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from lab.api import ApiServer, Fault
-from small_cluster import PODS, cluster
+from small_cluster import PODS, cluster, pod
 
 COLLECTIONS = Path(__file__).parents[3] / "collections"
 CALLBACKS = Path(__file__).parent / "callbacks"
@@ -134,6 +134,45 @@ def test_a_cluster_becomes_a_file_that_lives_as_long_as_the_run(
     assert Path(run.snapshot["path"]).is_relative_to(tmp_path / "home" / "tmp")
     assert not Path(run.snapshot["path"]).exists()
     assert {record.user_agent for record in api.requests.all()} == {"ansible-npm.netpol"}
+
+
+def test_with_a_directory_for_state_the_second_run_reads_what_changed(
+    api: ApiServer, run_task: RunTask, kubeconfig: str, tmp_path: Path
+) -> None:
+    options = {"kubeconfig": kubeconfig, "state_dir": str(tmp_path / "state")}
+    file = tmp_path / "state/uid-of-kube-system/objects.snapshot"
+    without = run_task({"kubeconfig": kubeconfig})
+    assert not {"mode", "reason", "events"} & set(without.snapshot)
+    first = run_task(options, arguments=["--check"])
+    assert first.code == 0, first.words
+    assert (first.snapshot["mode"], first.snapshot["events"]) == ("full", 0)
+    assert first.snapshot["reason"] == f"nothing is kept of this cluster yet: {file} is not there"
+    assert f"listed in full: nothing is kept of this cluster yet: {file}" in first.words
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert first.snapshot["id"] == without.snapshot["id"]
+    api.store.load([pod("new")])
+    second = run_task(options)
+    assert second.code == 0, second.words
+    assert [second.snapshot[name] for name in ("mode", "reason", "events", "changed")] == ["incremental", "", 1, False]
+    assert "the cluster was read in the mode incremental, changes: 1" in second.words
+    assert "listed in full" not in second.words
+    assert second.snapshot["counts"]["pods"] == PODS + 1
+    assert (
+        second.snapshot["requests"]
+        == len(api.requests.all()) - first.snapshot["requests"] - without.snapshot["requests"]
+    )
+    assert api.token not in file.read_text(encoding="utf-8")
+
+
+def test_a_directory_that_cannot_be_written_is_a_warning(run_task: RunTask, kubeconfig: str, tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    run = run_task({"kubeconfig": kubeconfig, "state_dir": str(tmp_path / "state")})
+    assert run.code == 0, run.words
+    assert run.snapshot["mode"] == "full"
+    assert run.snapshot["reason"].startswith("what is kept cannot be read: ")
+    (warning,) = run.snapshot["warnings"]
+    assert warning.startswith("the next run has to list the whole cluster: ")
+    assert run.node_was_touched
 
 
 def test_check_mode_writes_the_file_too(run_task: RunTask, kubeconfig: str, tmp_path: Path) -> None:

@@ -14,11 +14,16 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import (
     Cluster,
     Namespace,
+    Node,
     SnapshotFormatError,
     make,
 )
 
-SNAPSHOT = make(Cluster("uid", {"pods": "7"}), namespaces=[Namespace("shop", {"größe": "x"})])
+SNAPSHOT = make(
+    Cluster("uid", {"pods": "7"}),
+    namespaces=[Namespace("shop", {"größe": "x"})],
+    nodes=[Node("n1", {"a": "b"}, ("10.240.0.4", "fd00::4"), uid="uid-1", boot_id="boot-1")],
+)
 
 
 def test_what_is_written_is_read_and_only_its_owner_may(tmp_path: Path) -> None:
@@ -27,7 +32,7 @@ def test_what_is_written_is_read_and_only_its_owner_may(tmp_path: Path) -> None:
     assert store.read(path) == SNAPSHOT
     assert store.read_with_id(path) == (SNAPSHOT, SNAPSHOT.id)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path.parent.parent)} == {0o700}
     assert [each.name for each in path.parent.iterdir()] == ["snapshot.json"]
 
 
@@ -55,6 +60,15 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_else(tmp_path: Path
         signal.signal(signal.SIGXFSZ, previous)
     assert path.read_text(encoding="utf-8") == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["snapshot.json"]
+
+
+def test_a_file_of_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
+    """The nodes of version 1 don't say which start of which machine they are."""
+    path = tmp_path / "snapshot.json"
+    store.write(SNAPSHOT, path)
+    path.write_text(path.read_text(encoding="utf-8").replace('"version":2', '"version":1'), encoding="utf-8")
+    with pytest.raises(SnapshotFormatError, match="snapshot version 1; this code reads version 2"):
+        store.read(path)
 
 
 def test_a_file_that_is_no_snapshot_is_refused(tmp_path: Path) -> None:

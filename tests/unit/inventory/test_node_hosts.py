@@ -158,7 +158,7 @@ def test_a_cache_keeps_everything_and_nothing_else_is_taken_for_one() -> None:
     assert found.problems
     kept = json.loads(json.dumps(nodes.to_json(found)))
     assert nodes.from_json(kept) == found
-    for wrong in (None, [], {}, {**kept, "version": 2}, {**kept, "format": "x"}, {**kept, "nodes": [{}]}):
+    for wrong in (None, [], {}, {**kept, "version": 1}, {**kept, "format": "x"}, {**kept, "nodes": [{}]}):
         assert nodes.from_json(wrong) is None
 
 
@@ -171,7 +171,7 @@ def test_selectors_become_one_parameter_each() -> None:
 def test_a_node_is_what_the_api_says() -> None:
     (found,) = read(node("a", "10.0.0.4", "fd00::4")).items
     assert isinstance(found, ClusterNode)
-    assert (found.uid, found.boot_id, found.kubelet_version) == ("uid-of-a", "boot-of-a", "v1.34.0")
+    assert (found.node.uid, found.node.boot_id, found.kubelet_version) == ("uid-of-a", "boot-of-a", "v1.34.0")
     assert [(each.type, each.value) for each in found.addresses] == [
         ("InternalIP", "10.0.0.4"),
         ("InternalIP", "fd00::4"),

@@ -107,8 +107,9 @@ class SimulatedKernel:
     def _matches(self, rule: str, source: str, destination: str, port: int) -> bool:
         if "ctstate" in rule:
             return False
-        for negated, option, address in re.findall(r"(! )?-([sd]) (\S+)/32", rule):
-            if ((source if option == "s" else destination) == address) == bool(negated):
+        for negated, option, network in re.findall(r"(! )?-([sd]) (\S+/\d+)", rule):
+            address = ipaddress.ip_address(source if option == "s" else destination)
+            if (address in ipaddress.ip_network(network)) == bool(negated):
                 return False
         if (wanted := re.search(r"--dport (\d+)", rule)) and int(wanted[1]) != port:
             return False

@@ -7,7 +7,9 @@ both allow must pass, one that both deny must not.
 
 from __future__ import annotations
 
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.names import dispatch_part
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.difference import difference
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.dispatch import divided
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.ipset_text import parse_sets
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.iptables_text import parse_table
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.plan import plan
@@ -34,6 +36,7 @@ states = st.fixed_dictionaries(
             {name: st.sets(st.sampled_from((*MEMBERS, "10.0.0.0/30")), max_size=4) for name in SETS}
         ),
         "maxelem": st.sampled_from((2, 3, 64)),
+        "longest": st.sampled_from((1, 16)),
     }
 )
 
@@ -43,9 +46,13 @@ def target(state: dict, hook: str = "first") -> Target:
     lines += ["-A NPM-FORWARD -j NPM-EGRESS", "-A NPM-FORWARD -j NPM-INGRESS"]
     used = set()
     for letter, direction, mine, other, side in (("I", "ingress", "d", "s", "src"), ("E", "egress", "s", "d", "dst")):
+        base = f"NPM-{direction.upper()}"
+        parts = divided(state[direction], state["longest"])
+        lines += [f"-A {base} -{mine} {network} -g {dispatch_part(base, network)}" for network in parts]
+        at = {address: dispatch_part(base, network) for network, some in parts.items() for address in some}
         for address, group in sorted(state[direction].items()):
             chain = f"NPM-{letter}-{group}"
-            lines.append(f"-A NPM-{direction.upper()} ! -{other} {address}/32 -{mine} {address}/32 -g {chain}")
+            lines.append(f"-A {at.get(address, base)} ! -{other} {address}/32 -{mine} {address}/32 -g {chain}")
         for group in sorted(set(state[direction].values())):
             for port, name in state["groups"][group]:
                 used |= {name} - {""}
@@ -101,6 +108,7 @@ def both_ends_local(members: set[str]) -> dict:
         "egress": {"10.0.0.1": "A"},
         "sets": {"npm-4-one": members, "npm-4-two": set(), "npm-4-three": set()},
         "maxelem": 64,
+        "longest": 16,
     }
 
 

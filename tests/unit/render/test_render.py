@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils import templates
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import PeerSet, Rule, Ruleset, SetKind, Verdict
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import (
+    Chain,
+    Direction,
+    FamilyRuleset,
+    PeerSet,
+    Rule,
+    Ruleset,
+    SetKind,
+    Target,
+    Verdict,
+)
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     COMMENT_LIMIT,
     Rendered,
@@ -27,6 +37,8 @@ from .examples import ONE_OF_EVERYTHING, environment, with_rules
 ROLE = Path(templates.__file__).parents[2] / "roles" / "enforce"
 NAME = "npm-4-aaaaaaaaaaaaaaaaaaaa"
 ALLOW = Verdict.ALLOW
+CHAIN = "NPM-I-AAAAAAAAAAAAAAAAAAAA"
+NETWORKS_OF_TWENTY = ["10.1.0.0/29", "10.1.0.8/31", "10.1.1.8/29", "10.1.1.16/30"]
 
 
 def rules_of(text: str, prefix: str) -> list[str]:
@@ -71,6 +83,19 @@ def test_rule_32_a_pod_that_reaches_itself_is_not_judged() -> None:
     assert first == (
         f'-A NPM-EGRESS -s fd00:10:1::5/128 ! -d fd00:10:1::5/128 -m comment --comment "shop/web-0" -g {chain}'
     )
+
+
+def test_many_pods_are_dispatched_by_network() -> None:
+    targets = tuple(Target(f"10.1.{number // 10}.{number}", CHAIN, f"shop/web-{number}") for number in range(20))
+    chain = Chain(CHAIN, Direction.INGRESS, (), ("shop/deny",))
+    rendered = render(Ruleset("node-1", ipv4=FamilyRuleset(chains=(chain,), ingress=targets)), environment())
+    lines = rules_of(rendered.iptables, "NPM-INGRESS ")
+    parts = [line.split()[-1] for line in lines]
+    assert [line.split()[2:4] for line in lines] == [["-d", network] for network in NETWORKS_OF_TWENTY]
+    assert all(f":{part} - [0:0]" in rendered.iptables.splitlines() for part in parts)
+    pods = [line for part in parts for line in rules_of(rendered.iptables, f"{part} ")]
+    assert [line.split()[4] for line in pods] == [f"{target.address}/32" for target in targets]
+    assert all(line.endswith(f"-g {CHAIN}") for line in pods)
 
 
 def test_peers_are_the_source_on_ingress_and_the_destination_on_egress() -> None:

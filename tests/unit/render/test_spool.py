@@ -10,11 +10,19 @@ import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils import spool
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Ruleset, without_members
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import Rendered, RenderedSet, render
-from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Excluded, Exclusion, Run, RunWriter, SpoolError
+from ansible_collections.npm.netpol.plugins.plugin_utils.spool import (
+    Excluded,
+    Exclusion,
+    Identity,
+    Run,
+    RunWriter,
+    SpoolError,
+)
 
 from .examples import ONE_OF_EVERYTHING, environment
 
 NODE = ONE_OF_EVERYTHING.node
+IDENTITY = Identity("uid-of-the-node", "boot-1")
 RUN = Run("uid-1", 4711, "ab" * 32, {"win-1": Excluded(Exclusion.WINDOWS, "a Windows node")})
 
 
@@ -22,7 +30,7 @@ RUN = Run("uid-1", 4711, "ab" * 32, {"win-1": Excluded(Exclusion.WINDOWS, "a Win
 def directory(tmp_path: Path) -> Path:
     directory = tmp_path / "state" / "run"
     writer = RunWriter(directory)
-    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()))
+    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()), IDENTITY)
     writer.finish(RUN)
     return directory
 
@@ -33,6 +41,7 @@ def test_what_is_written_is_read_back(directory: Path) -> None:
     assert spool.has_node(directory, NODE)
     assert not spool.has_node(directory, "win-1")
     assert spool.read_target(directory, NODE) == rendered.id
+    assert spool.read_identity(directory, NODE) == IDENTITY
     assert spool.read_rendered(directory, NODE) == rendered
     assert spool.read_ruleset(directory, NODE) == without_members(ONE_OF_EVERYTHING)
 
@@ -64,7 +73,7 @@ def test_only_its_owner_reads_it(directory: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(directory: Path) -> None:
     before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     writer = RunWriter(directory)
-    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()))
+    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()), IDENTITY)
     writer.finish(RUN)
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
@@ -112,14 +121,21 @@ def test_no_name_of_a_node_leads_out_of_the_directory(directory: Path, name: str
     [
         ("{", "not JSON"),
         ("[]", "not a npm.netpol/run"),
-        (json.dumps({"format": "npm.netpol/run", "version": 2}), "of version 1"),
-        (json.dumps({"format": "npm.netpol/run", "version": 1}), "damaged"),
+        (json.dumps({"format": "npm.netpol/run", "version": 1}), "of version 2"),
+        (json.dumps({"format": "npm.netpol/run", "version": 2}), "damaged"),
     ],
 )
 def test_another_file_is_no_run(directory: Path, text: str, message: str) -> None:
     (directory / "run.json").write_text(text)
     with pytest.raises(SpoolError, match=message):
         spool.read_run(directory)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "not JSON"), ('{"name": 1}', "damaged"), ("[]", "damaged")])
+def test_an_identity_that_cannot_be_read_is_refused(directory: Path, text: str, message: str) -> None:
+    (directory / "nodes" / NODE / "identity.json").write_text(text)
+    with pytest.raises(SpoolError, match=message):
+        spool.read_identity(directory, NODE)
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -67,6 +67,20 @@ def test_every_outcome_is_counted_and_every_failure_has_its_reason() -> None:
     ]
 
 
+def test_nodes_that_were_not_visited_are_a_number_and_hold_what_they_are_to_hold() -> None:
+    unchanged = tuple(NodeResult(f"n{number}", Outcome.NOT_VISITED) for number in range(1, 1098))
+    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("w", Outcome.LEFT_OUT, "Windows"), *unchanged)
+    lines = summary(RunResult(nodes, compiled(nodes=1098, left_out=1)))
+    assert lines[:3] == [
+        "Nodes: 1 converged (1 changed, 0 unchanged), 1 left out, 1,097 left out: unchanged since their last run",
+        "Left out (1):",
+        "  w: Windows",
+    ]
+    assert "Policies: 9 enforced, 2 refused" in lines
+    checked = summary(RunResult((NodeResult("a", Outcome.NOT_VISITED),), compiled(nodes=1), check_mode=True))
+    assert checked[0] == "Nodes: 0 would change, 0 in sync, 1 left out: unchanged since their last run"
+
+
 def test_check_mode_and_removal_are_told_apart() -> None:
     nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.UNCHANGED))
     first_lines = {

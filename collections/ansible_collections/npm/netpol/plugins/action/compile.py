@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_selection import Selection, select
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.cidr import NETADDR_ERROR
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler, Settings, SettingsError
-from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Run, RunWriter, SpoolError
+from ansible_collections.npm.netpol.plugins.plugin_utils.spool import Identity, Run, RunWriter, SpoolError
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 
 # Job runners store results; `counts` has the full numbers.
@@ -55,7 +55,8 @@ class ActionModule(ControllerAction):
         self._stop_before_the_cluster_is_cut_off(compiler)
         selection = select(snapshot, parameters["nodes"], parameters["inventory"])
         run = Run(snapshot.cluster.uid, snapshot.cluster.version, snapshot_id, selection.excluded)
-        directory = self._write(compiler, selection, run, parameters)
+        identities = {node.name: Identity(node.uid, node.boot_id) for node in snapshot.nodes}
+        directory = self._write(compiler, selection, identities, run, parameters)
         return {
             "run": {
                 "directory": str(directory),
@@ -94,7 +95,14 @@ class ActionModule(ControllerAction):
                 protected=_texts(compiler.protected),
             )
 
-    def _write(self, compiler: Compiler, selection: Selection, run: Run, parameters: dict[str, Any]) -> Path:
+    def _write(
+        self,
+        compiler: Compiler,
+        selection: Selection,
+        identities: Mapping[str, Identity],
+        run: Run,
+        parameters: dict[str, Any],
+    ) -> Path:
         template_path = [Path(each) for each in parameters["template_path"]]
         for each in template_path:
             if not each.is_dir():
@@ -107,7 +115,7 @@ class ActionModule(ControllerAction):
                 rendered = renderer.render(ruleset)
                 if template_path:
                     check_readable(rendered)
-                writer.add(ruleset, rendered)
+                writer.add(ruleset, rendered, identities.get(node, Identity()))
             writer.finish(run)
         except (RenderError, SpoolError) as error:
             self.fail(f"no node was touched: {error}")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,15 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.exchange impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import environment
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
+    ALL,
+    CHANGED,
+    SCOPES,
+    Record,
+    RecordError,
+    Records,
+    Remember,
+)
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
 
 # They ask for a password on a terminal of their own, or have no standard input to give away.
@@ -55,12 +65,12 @@ class ActionModule(ControllerAction):
         "lock_timeout": {"type": "int", "default": 60},
         "diff_limit": {"type": "int", "default": 200},
         "template_path": {"type": "list", "elements": "path", "default": []},
+        "scope": {"type": "str", "choices": list(SCOPES), "default": ALL},
+        "state_dir": {"type": "path"},
     }
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        for name in ("lock_timeout", "diff_limit"):
-            if parameters[name] < 0:
-                self.fail(f"{name} is {parameters[name]}: the least is 0")
+        self._check(parameters)
         node = parameters["node"] or task_vars["inventory_hostname"]
         self._refuse_connections_without_input()
         try:
@@ -69,20 +79,45 @@ class ActionModule(ControllerAction):
             if error.left_out.kind is spool.Exclusion.UNKNOWN:
                 self.fail(str(error), node=node)
             return {"skipped": True, "skip_reason": str(error), "msg": str(error), "node": node}
+        record = self._record(parameters, node, wanted)
+        if record and parameters["scope"] == CHANGED and Records(Path(parameters["state_dir"])).hold(record):
+            return {"verified": False, "node": node}
+        return self._bring(node, wanted, record, parameters)
+
+    def _bring(
+        self, node: str, wanted: Wanted | None, record: Record | None, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Visit the node, and note in the state that it holds what it is to hold."""
         options = Options(
             **{name: parameters[name] for name in Options.__slots__ if name in parameters},
             check_mode=self.check_mode,
             diff=self.diff,
         )
         try:
-            result = converge(self._exchange, environment(loader(parameters["template_path"])), wanted, options)
+            with self._visit(parameters, node, wanted) as remember:
+                result = converge(self._exchange, environment(loader(parameters["template_path"])), wanted, options)
+                # With a warning something is left to do, for the next run.
+                if record and not result.warnings and (warning := remember(record)):
+                    result.warnings.append(warning)
+        except RecordError as error:
+            self.fail(str(error), node=node)
         except NotConvergedError as error:
             self.fail(str(error), **self._facts(node, None, error.result))
         except spool.SpoolError as error:
             self.fail(f"no run to enforce: {error}", node=node)
         except jinja2.TemplateError as error:
             self.fail(f"a template of the node's scripts is wrong: {error}", node=node)
-        return self._facts(node, wanted, result)
+        return {**self._facts(node, wanted, result), "verified": True}
+
+    def _check(self, parameters: dict[str, Any]) -> None:
+        for name in ("lock_timeout", "diff_limit"):
+            if parameters[name] < 0:
+                self.fail(f"{name} is {parameters[name]}: the least is 0")
+        if parameters["scope"] == CHANGED and not parameters["state_dir"]:
+            self.fail(
+                "npm_scope is changed, but npm_state_dir is not set: without a state of earlier runs, nobody knows "
+                "which nodes have changed"
+            )
 
     def _wanted(self, run_directory: str | None, node: str) -> Wanted:
         if not run_directory:
@@ -105,6 +140,29 @@ class ActionModule(ControllerAction):
             )
         except spool.SpoolError as error:
             self.fail(f"no run to enforce: {error}")
+
+    def _record(self, parameters: dict[str, Any], node: str, wanted: Wanted | None) -> Record | None:
+        """What will be known of the node once it holds ``wanted``; None where nothing is, or no state is kept."""
+        if wanted is None or not parameters["state_dir"]:
+            return None
+        try:
+            identity = spool.read_identity(Path(parameters["run"]), node)
+        except spool.SpoolError as error:
+            self.fail(f"no run to enforce: {error}")
+        asked = {name: parameters[name] for name in ("variant", "hook", "accept", "datapath_check")}
+        return Record(wanted.cluster, node, identity.uid, identity.boot_id, wanted.id, **asked)
+
+    def _visit(
+        self, parameters: dict[str, Any], node: str, wanted: Wanted | None
+    ) -> contextlib.AbstractContextManager[Remember]:
+        """Around all that is done on the node. Check mode leaves the state as it is, like the node."""
+        if self.check_mode or not parameters["state_dir"]:
+            return contextlib.nullcontext(lambda _record: "")
+        # A node that we leave, or take over, may be known as one of any cluster. It is asked for its own only once it
+        # is visited, and a record that goes for nothing costs no more than a visit.
+        may_be_anothers = wanted is None or parameters["allow_other_cluster"]
+        cluster = None if may_be_anothers else wanted.cluster
+        return Records(Path(parameters["state_dir"])).visit(node, cluster, parameters["lock_timeout"])
 
     def _refuse_connections_without_input(self) -> None:
         if not self._connection.has_pipelining:

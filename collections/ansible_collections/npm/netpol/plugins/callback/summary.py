@@ -11,8 +11,8 @@ short_description: What became of nodes, pods and policies, in words, at the end
 version_added: 0.1.0
 description:
   - Adds a summary to the output of a run that used the modules of this collection. It says how many nodes converged,
-    changed, failed or could not be reached, and why; how many pods are isolated and policies enforced; which objects
-    were refused; and where inventory and cluster disagree.
+    changed, failed, could not be reached or were left out, and why; how many pods are isolated and policies enforced;
+    which objects were refused; and where inventory and cluster disagree.
   - Prints nothing when none of them was used, unless a play on the group C(npm_nodes) had no hosts.
 requirements:
   - enable in configuration (C(callbacks_enabled=npm.netpol.summary))
@@ -64,8 +64,7 @@ class CallbackModule(CallbackBase):
         if action == _COMPILE:
             self._compiled = dict(result._result)
         elif action == _RULESET:
-            changed = result._result.get("changed", False)
-            self._add_node(result, Outcome.CHANGED if changed else Outcome.UNCHANGED)
+            self._add_node(result, _outcome(result._result))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         action = _action(result._task)
@@ -109,6 +108,12 @@ class CallbackModule(CallbackBase):
                 drift=tuple(result._result.get("drift", ())),
             )
         )
+
+
+def _outcome(result: dict[str, Any]) -> Outcome:
+    if not result.get("verified", True):
+        return Outcome.NOT_VISITED
+    return Outcome.CHANGED if result.get("changed", False) else Outcome.UNCHANGED
 
 
 def _action(task: Any) -> str:

@@ -107,7 +107,10 @@ run:
   type: dict
   contains:
     directory:
-      description: The directory with C(nodes/), a subdirectory for each node, and C(sets/), the sets that nodes share.
+      description:
+        - The directory with C(nodes/), a subdirectory for each node, and C(sets/), the sets that nodes share.
+        - With each node's files is which machine it is and which start of it, as far as the snapshot knows, by which
+          M(npm.netpol.ruleset) tells whether the node has changed since an earlier run.
       type: str
     snapshot:
       description: The id of the snapshot, a SHA-256 of its content.

@@ -13,8 +13,9 @@ description:
   - Compares what the node's kernel holds of ours with what M(npm.netpol.compile) rendered for it, and applies the
     difference. A connection that is allowed before and after never fails on the way, one that is denied before and
     after never passes.
-  - It judges by the kernel's own state each time, never by a remembered file alone. A rule or a member that somebody
-    added, removed, edited or moved is found, named and put right.
+  - It judges a node by the kernel's own state each time, never by a remembered file alone. A rule or a member that
+    somebody added, removed, edited or moved is found, named and put right. Only with O(scope=changed) it leaves nodes
+    out by what it remembers.
   - A node that is in sync costs one exchange, one that is not costs three. What fails leaves the last good rules in
     force.
   - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, gzip,
@@ -94,6 +95,26 @@ options:
     type: list
     elements: path
     default: []
+  scope:
+    description:
+      - V(all) visits every node.
+      - V(changed) leaves out a node, without a connection to it, when the last run that visited it with the same
+        O(state_dir) was successful and wanted the same of it. The same must be what is rendered for it, O(variant),
+        O(hook), O(accept) and O(datapath_check), the machine (C(metadata.uid)), and the start of it
+        (C(status.nodeInfo.bootID)). A node that is not known counts as changed.
+      - What anybody did to the rules of a node that is left out is not seen. Run with V(all) too, from time to time.
+      - Has no meaning when O(state=absent).
+    type: str
+    choices: [all, changed]
+    default: all
+  state_dir:
+    description:
+      - A directory of the controller in which runs note what each node holds, a file for each. It is made when it is
+        not there. Without it nothing is noted.
+      - Every run that changes these nodes must have the same one, that with O(state=absent) too. Of two runs with the
+        same, the second waits at a node for the first, for O(lock_timeout) seconds.
+      - Required when O(scope=changed).
+    type: path
 extends_documentation_fragment:
   - npm.netpol.attributes
 attributes:
@@ -122,6 +143,12 @@ EXAMPLES = r"""
     run: "{{ npm_run.run.directory }}"
     variant: legacy
 
+- name: Visit only the nodes of which something else is wanted than the last time
+  npm.netpol.ruleset:
+    run: "{{ npm_run.run.directory }}"
+    scope: changed
+    state_dir: /var/lib/npm-netpol
+
 - name: Remove everything that is ours
   npm.netpol.ruleset:
     state: absent
@@ -133,9 +160,15 @@ node:
   returned: always
   type: str
   sample: aks-nodepool1-12345678-vmss000000
+verified:
+  description:
+    - Whether the node itself was asked. V(false) for one that O(scope=changed) left out, of which nothing else than
+      RV(node) is returned.
+  returned: success
+  type: bool
 in_sync:
   description: Whether the node held all of it before. Then it took one exchange, and nothing was written.
-  returned: always
+  returned: when the node was visited
   type: bool
 variant:
   description: The iptables variant, V(nft) or V(legacy).
@@ -144,19 +177,19 @@ variant:
   sample: nft
 drift:
   description: What differed from what was last put there, although nothing new was to be enforced. A line each.
-  returned: always
+  returned: when the node was visited
   type: list
   elements: str
   sample: ["IPv4: our jump in FORWARD is missing"]
 changes:
   description: What was, or in check mode would be, put right. A line each.
-  returned: always
+  returned: when the node was visited
   type: list
   elements: str
   sample: ["IPv4: set npm-4-q3xk5n2v7c4m6wjdzr5t (shop/allow-web): 2 members missing"]
 counts:
   description: How much the node holds of ours, both address families together.
-  returned: always
+  returned: when the node was visited
   type: dict
   contains:
     sets:
@@ -171,22 +204,22 @@ counts:
   sample: {sets: 12, members: 340, rules: 96}
 exchanges:
   description: How many scripts were sent to the node.
-  returned: always
+  returned: when the node was visited
   type: int
   sample: 1
 bytes_sent:
   description: Bytes sent to the node, as they go over the connection before its own compression.
-  returned: always
+  returned: when the node was visited
   type: int
   sample: 2161
 bytes_received:
   description: Bytes that came back.
-  returned: always
+  returned: when the node was visited
   type: int
   sample: 470
 durations:
   description: Seconds spent in each phase (C(check), C(read), C(compare), C(apply)).
-  returned: always
+  returned: when the node was visited
   type: dict
   sample: {check: 0.041}
 snapshot:

@@ -35,6 +35,19 @@ options:
       - Where to write. A file that is there is replaced, whole or not at all.
       - The default is below Ansible's own temporary directory of the controller and is removed when the run ends.
     type: path
+  state_dir:
+    description:
+      - A directory that lasts from run to run, on the controller. What was read is kept in it, below the UID of the
+        namespace C(kube-system) and with mode 0600, and the next run fetches only what has changed since, by short
+        watches. The snapshot is to the byte what reading everything would give.
+      - Whatever leaves a doubt makes the run list a resource, or all of them, as it does without this option, and
+        RV(reason) says why. That is so when nothing is kept yet (a job runner whose container is new each time), when
+        what is kept is damaged, of another cluster or of another version of the collection, when the API has forgotten
+        the history since, or when the identity may not watch.
+      - If the directory cannot be written, you are warned, and the run goes on.
+      - Remove it when a cluster was restored from a backup of its C(etcd). No effect with O(src).
+    type: path
+    version_added: 0.2.0
   page_size:
     description:
       - How many objects to ask for at once. If a list expires before its last page is read, it is read again from the
@@ -58,7 +71,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Nothing is changed but the file on the controller, which is written in check mode too.
+    details: Nothing is changed but the files on the controller, which are written in check mode too.
   diff_mode:
     support: none
   idempotent:
@@ -84,6 +97,12 @@ EXAMPLES = r"""
     kubeconfig: ~/.kube/aks-production
     context: aks-production
     path: ~/.local/state/npm-netpol/snapshot.json
+  run_once: true
+  delegate_to: localhost
+
+- name: Read only what has changed since the last run
+  npm.netpol.snapshot:
+    state_dir: ~/.local/state/npm-netpol
   run_once: true
   delegate_to: localhost
 
@@ -132,6 +151,23 @@ requests:
   description: How many requests were sent to the API, retries included.
   type: int
   returned: success
+mode:
+  description:
+    - V(incremental) where at least one resource was brought to the present by its changes, V(full) where all were
+      listed.
+  type: str
+  returned: with O(state_dir)
+  sample: incremental
+reason:
+  description: Why the cluster, or the resources that it names, were listed in full. Empty when none was.
+  type: str
+  returned: with O(state_dir)
+  sample: "pods: the API ended the watch: 410 too old resource version: 4711 (5000)"
+events:
+  description: How many changes were fetched.
+  type: int
+  returned: with O(state_dir)
+  sample: 12
 ignored:
   description: Objects in manifests of kinds that enforcement does not need, by apiVersion and kind.
   type: dict

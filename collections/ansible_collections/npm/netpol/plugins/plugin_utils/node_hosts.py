@@ -65,8 +65,8 @@ def node_host(node: ClusterNode, choice: AddressChoice) -> NodeHost:
     named = (("pool", pool), ("zone", zone), ("os", node.node.os), ("arch", architecture))
     address = address_of(node, choice)
     variables: dict[str, Any] = {
-        "npm_node_uid": node.uid,
-        "npm_node_boot_id": node.boot_id,
+        "npm_node_uid": node.node.uid,
+        "npm_node_boot_id": node.node.boot_id,
         "npm_node_labels": dict(sorted(labels.items())),
         "npm_node_pool": pool,
         "npm_node_zone": zone,

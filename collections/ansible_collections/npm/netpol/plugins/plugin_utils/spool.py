@@ -11,6 +11,7 @@
     nodes/NODE/iptables.restore
     nodes/NODE/ip6tables.restore
     nodes/NODE/target                   one line: the id of what is rendered
+    nodes/NODE/identity.json            which machine the node is, and which start of it
 
 A large cluster's large sets, once for each node, would be a hundred times all else. ``run.json`` is written last and
 removed first: a directory that has one is whole.
@@ -25,19 +26,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from .model import ruleset as rulesets
 from .model.ruleset import Ruleset
 from .netfilter.render import Rendered, RenderedSet
 
 FORMAT = "npm.netpol/run"
-VERSION = 1
+VERSION = 2
 
 _RUN = "run.json"
 _NODES = "nodes"
 _SETS = "sets"
 _RULESET = "ruleset.json"
 _TARGET = "target"
+_IDENTITY = "identity.json"
 _TABLES = {"iptables": "iptables.restore", "ip6tables": "ip6tables.restore"}
 
 
@@ -59,6 +62,17 @@ class Excluded:
 
     kind: Exclusion
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which machine a node's name stands for, and which start of it: see :class:`.model.snapshot.Node`.
+
+    Empty where the snapshot doesn't say.
+    """
+
+    uid: str = ""
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,7 @@ class RunWriter:
         except OSError as error:
             raise _cannot("write", error, directory) from error
 
-    def add(self, ruleset: Ruleset, rendered: Rendered) -> None:
+    def add(self, ruleset: Ruleset, rendered: Rendered, identity: Identity = Identity()) -> None:
         node = _node_directory(self.directory, ruleset.node)
         try:
             node.mkdir(mode=0o700)
@@ -101,6 +115,7 @@ class RunWriter:
             for attribute, name in _TABLES.items():
                 _write(node / name, getattr(rendered, attribute))
             _write(node / _TARGET, rendered.id + "\n")
+            _write(node / _IDENTITY, json.dumps(asdict(identity), sort_keys=True) + "\n")
         except OSError as error:
             raise _cannot("write", error, node) from error
 
@@ -117,10 +132,7 @@ class RunWriter:
 def read_run(directory: Path) -> Run:
     """Raises :class:`SpoolError` when ``directory`` is not a whole run of a version that this code reads."""
     path = directory / _RUN
-    try:
-        data = json.loads(_read(path))
-    except ValueError as error:
-        raise SpoolError(f"{path}: not JSON: {error}") from error
+    data = _read_json(path)
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
         raise SpoolError(f"{path}: not a {FORMAT} of version {VERSION}")
     try:
@@ -144,6 +156,16 @@ def has_node(directory: Path, node: str) -> bool:
 def read_target(directory: Path, node: str) -> str:
     """The id of what is rendered for ``node`` (a SHA-256 in hex). Raises :class:`SpoolError`."""
     return _read(_node_directory(directory, node) / _TARGET).strip()
+
+
+def read_identity(directory: Path, node: str) -> Identity:
+    """Raises :class:`SpoolError`."""
+    path = _node_directory(directory, node) / _IDENTITY
+    data = _read_json(path)
+    try:
+        return Identity(**data)
+    except TypeError as error:
+        raise SpoolError(f"{path}: damaged: {error!r}") from error
 
 
 def read_rendered(directory: Path, node: str) -> Rendered:
@@ -200,6 +222,13 @@ def _remove_earlier_run(directory: Path) -> None:
 def _write(path: Path, text: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read(path))
+    except ValueError as error:
+        raise SpoolError(f"{path}: not JSON: {error}") from error
 
 
 def _read(path: Path) -> str:

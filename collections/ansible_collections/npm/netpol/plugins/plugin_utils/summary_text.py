@@ -17,10 +17,11 @@ _SAID_ANYWAY = "no node was touched: "
 
 
 class Outcome(StrEnum):
-    """What became of one node."""
+    """What became of one node. One that was not visited holds, for all that is known, what it is to hold."""
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"
+    NOT_VISITED = "not visited"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
     LEFT_OUT = "left out"
@@ -68,7 +69,7 @@ def summary(run: RunResult) -> list[str]:
 
 def _is_in_force(run: RunResult) -> bool:
     """Whether every node that was compiled for holds it now."""
-    good = sum(node.outcome in (Outcome.CHANGED, Outcome.UNCHANGED) for node in run.nodes)
+    good = sum(node.outcome in (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.NOT_VISITED) for node in run.nodes)
     return not run.check_mode and good >= run.compiled["counts"]["nodes"]
 
 
@@ -80,6 +81,8 @@ def _nodes(run: RunResult) -> Iterator[str]:
     not_reached = counts.get("nodes", 0) + counts.get("nodes_left_out", 0) - len(run.nodes)
     if not_reached > 0:
         others_text.append(f"{_number(not_reached)} not reached, because the run ended early")
+    if not_visited := numbers[Outcome.NOT_VISITED]:
+        others_text.append(f"{_number(not_visited)} left out: unchanged since their last run")
     yield ", ".join([f"Nodes: {_good(run, numbers)}", *others_text])
     for outcome in others:
         named = [f"{node.host}: {_one_line(node.reason)}" for node in run.nodes if node.outcome is outcome]

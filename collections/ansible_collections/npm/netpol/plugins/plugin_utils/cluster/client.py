@@ -9,7 +9,8 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -70,6 +71,23 @@ class ApiError(Exception):
         return self.status == _GONE
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of an answer that goes on; iterating raises :class:`ApiError` when it ends before its time."""
+
+    where: str
+    _answer: transport.Lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer
+        except transport.TransportError as error:
+            raise ApiError(self.where, str(error), transient=error.transient) from error
+
+    def close(self) -> None:
+        self._answer.close()
+
+
 class ApiClient:
     """Talks to one API server. ``requests`` counts what was sent, retries included.
 
@@ -89,7 +107,7 @@ class ApiClient:
     ) -> None:
         self._connect = connect
         self._retries = retries
-        self._timeout = transport.patience(min(timeout, _CONNECT_TIMEOUT), timeout)
+        self._timeout = timeout
         self._tell = tell
         self._sleep = sleep
         self.requests = 0
@@ -128,6 +146,14 @@ class ApiClient:
         except ApiError as error:
             if error.status != _NOT_FOUND:
                 raise
+
+    def lines(self, path: str, query: Iterable[tuple[str, str]], seconds: float) -> Lines:
+        """An answer that goes on for ``seconds`` (a watch), on a connection of its own; others may be open beside it.
+
+        Opening it is tried again as every request is; what goes wrong afterwards is the reader's matter. A server
+        that says nothing may take that much longer for it. Raises :class:`ApiError`.
+        """
+        return self._patiently(_target(path, query), lambda target: self._lines(target, self._patience(seconds)))
 
     def upgrade(self, path: str, query: Iterable[tuple[str, str]], headers: Mapping[str, str]) -> Upgraded:
         """A connection of one's own to ``path`` that speaks the protocol which ``headers`` ask for.
@@ -169,7 +195,7 @@ class ApiClient:
         where = self._where(method, target)
         self.requests += 1
         try:
-            response = self._transport.request(method, target, self._timeout, body)
+            response = self._transport.request(method, target, self._patience(), body)
         except transport.TransportError as error:
             raise ApiError(where, str(error), transient=error.transient) from error
         if response.status not in _DONE:
@@ -184,12 +210,23 @@ class ApiClient:
             reason = f"the answer is not complete JSON ({len(response.data)} bytes: {error})"
             raise ApiError(where, reason, status=response.status, transient=True) from error
 
+    def _lines(self, target: str, timeout: Any) -> Lines:
+        where = self._where("GET", target)
+        self.requests += 1
+        try:
+            answer = self._transport.lines(target, timeout)
+        except transport.TransportError as error:
+            raise ApiError(where, str(error), transient=error.transient) from error
+        if isinstance(answer, transport.Lines):
+            return Lines(where, answer)
+        raise self._refusal(where, answer)
+
     def _upgrade(self, target: str, headers: Mapping[str, str]) -> Upgraded:
         where = self._where("GET", target)
         while True:
             self.requests += 1
             try:
-                answer = self._transport.upgrade(target, self._timeout, headers)
+                answer = self._transport.upgrade(target, self._patience(), headers)
                 break
             except transport.TransportError as error:
                 # The next one is fresh, so that this is said at most once.
@@ -198,6 +235,10 @@ class ApiClient:
         if isinstance(answer, Upgraded):
             return answer
         raise self._refusal(where, answer)
+
+    def _patience(self, silence: float = 0) -> Any:
+        """The timeouts of a request whose answer may hold ``silence``, in seconds."""
+        return transport.patience(min(self._timeout, _CONNECT_TIMEOUT), self._timeout + silence)
 
     def _where(self, method: str, target: str) -> str:
         return f"{method} {self.connection.host}{target.partition('?')[0]}"

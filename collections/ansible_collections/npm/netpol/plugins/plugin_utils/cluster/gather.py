@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from ..model.problem import Problem
@@ -35,6 +35,25 @@ class Gathering:
         self._refused_namespaces: set[str] = set()
         self._items: dict[str, list[Any]] = {kind: [] for kind in project.PROJECTIONS if kind != "Namespace"}
 
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Gathering:
+        """What was read to make ``snapshot``; what it says of anything but objects is left out."""
+        gathering = cls()
+        gathering.problems = [problem for problem in snapshot.problems if problem.kind in project.PROJECTIONS]
+        gathering.cluster_uid = snapshot.cluster.uid
+        gathering._namespaces = {item.name: item for item in snapshot.namespaces}
+        # A namespace is left out for what is wrong with it only.
+        wrong = {problem.name for problem in gathering.problems if problem.kind == "Namespace"}
+        gathering._refused_namespaces = wrong - gathering._namespaces.keys()
+        gathering._items = {
+            "Pod": list(snapshot.pods),
+            "Node": list(snapshot.nodes),
+            "Service": list(snapshot.services),
+            "NetworkPolicy": list(snapshot.network_policies),
+            "ClusterNetworkPolicy": list(snapshot.cluster_network_policies),
+        }
+        return gathering
+
     def add(self, kind: str, raw: Any) -> None:
         """Project one raw object of a kind of :data:`project.PROJECTIONS`.
 
@@ -54,6 +73,27 @@ class Gathering:
         self._refused_namespaces |= other._refused_namespaces
         for kind, items in other._items.items():
             self._items[kind] += items
+
+    def identities(self, kind: str) -> set[tuple[str, str]]:
+        """Namespace (empty for a kind without one) and name of all objects of a kind, refused ones included."""
+        if kind == "Namespace":
+            return {("", name) for name in (*self._namespaces, *self._refused_namespaces)}
+        return {_identity(kind, item) for item in self._items[kind]}
+
+    def forget(self, kind: str, identities: Container[tuple[str, str]]) -> None:
+        """Take these objects of a kind back, and what was wrong with them."""
+        self.problems = [
+            problem
+            for problem in self.problems
+            if problem.kind != kind or (problem.namespace, problem.name) not in identities
+        ]
+        if kind == "Namespace":
+            self._namespaces = {name: item for name, item in self._namespaces.items() if ("", name) not in identities}
+            self._refused_namespaces = {name for name in self._refused_namespaces if ("", name) not in identities}
+            if ("", IDENTITY_NAMESPACE) in identities:
+                self.cluster_uid = ""
+        else:
+            self._items[kind] = [item for item in self._items[kind] if _identity(kind, item) not in identities]
 
     def missing_namespaces(self) -> Mapping[str, Counter[str]]:
         """Namespaces that objects are in and that were not read: name to how many objects of which kind."""
@@ -98,3 +138,7 @@ class Gathering:
         self._refused_namespaces.discard(name)
         if name == IDENTITY_NAMESPACE:
             self.cluster_uid = str(raw["metadata"].get("uid") or "")
+
+
+def _identity(kind: str, item: Any) -> tuple[str, str]:
+    return "" if kind in project.CLUSTER_SCOPED else item.namespace, item.name

@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ..model.problem import Problem
@@ -15,24 +14,20 @@ from ..model.snapshot import Snapshot
 from . import project
 from .client import ApiClient, ApiError
 from .gather import Gathering
+from .resources import (
+    CLUSTER_POLICIES,
+    CLUSTER_POLICY_GROUP,
+    CLUSTER_POLICY_VERSION,
+    NAMESPACES,
+    NODES,
+    RESOURCES,
+    Resource,
+)
 
 PAGE_SIZE = 500
 
 _RESTARTS = 4
 _NOT_FOUND = 404
-_CLUSTER_POLICY_GROUP = "policy.networking.k8s.io"
-_CLUSTER_POLICY_VERSION = "v1alpha2"
-
-
-@dataclass(frozen=True, slots=True)
-class _Resource:
-    plural: str
-    kind: str
-    prefix: str
-
-    @property
-    def path(self) -> str:
-        return f"{self.prefix}/{self.plural}"
 
 
 class Gatherer(Protocol):
@@ -45,22 +40,6 @@ class Gatherer(Protocol):
 G = TypeVar("G", bound=Gatherer)
 Query = Sequence[tuple[str, str]]
 
-_NAMESPACES = _Resource("namespaces", "Namespace", "/api/v1")
-_NODES = _Resource("nodes", "Node", "/api/v1")
-# Policies come last: one that selects or names a pod is then never older than what we know of the pods.
-_RESOURCES = (
-    _NAMESPACES,
-    _Resource("pods", "Pod", "/api/v1"),
-    _NODES,
-    _Resource("services", "Service", "/api/v1"),
-    _Resource("networkpolicies", "NetworkPolicy", "/apis/networking.k8s.io/v1"),
-)
-_CLUSTER_POLICIES = _Resource(
-    "clusternetworkpolicies",
-    "ClusterNetworkPolicy",
-    f"/apis/{_CLUSTER_POLICY_GROUP}/{_CLUSTER_POLICY_VERSION}",
-)
-
 
 def read(client: ApiClient, page_size: int = PAGE_SIZE) -> Snapshot:
     """Read the whole cluster once.
@@ -69,7 +48,7 @@ def read(client: ApiClient, page_size: int = PAGE_SIZE) -> Snapshot:
     and the list lacks was made meanwhile, so namespaces are read once more; objects of one that is still missing
     are kept as they are, and the compiler refuses them. Raises :class:`ApiError` when any list cannot be completed.
     """
-    with _collector_paused():
+    with collector_paused():
         return _read(client, page_size)
 
 
@@ -78,24 +57,24 @@ def read_nodes(client: ApiClient, make: Callable[[], G], page_size: int = PAGE_S
 
     ``make`` makes what they are gathered in, anew whenever the list starts again. Raises :class:`ApiError`.
     """
-    with _collector_paused():
-        return _list_whole(client, _NODES, page_size, make, selectors)[0]
+    with collector_paused():
+        return _list_whole(client, NODES, page_size, make, selectors)[0]
 
 
 def _read(client: ApiClient, page_size: int) -> Snapshot:
     gathering = Gathering()
     versions: dict[str, str] = {}
-    for resource in _RESOURCES:
-        versions[resource.plural] = _list_into(gathering, client, resource, page_size)
-    if _serves_cluster_policies(client, gathering):
-        versions[_CLUSTER_POLICIES.plural] = _list_into(gathering, client, _CLUSTER_POLICIES, page_size)
+    for resource in RESOURCES:
+        versions[resource.plural] = list_into(gathering, client, resource, page_size)
+    if serves_cluster_policies(client, gathering):
+        versions[CLUSTER_POLICIES.plural] = list_into(gathering, client, CLUSTER_POLICIES, page_size)
     if gathering.missing_namespaces():
-        versions[_NAMESPACES.plural] = _list_into(gathering, client, _NAMESPACES, page_size)
+        versions[NAMESPACES.plural] = list_into(gathering, client, NAMESPACES, page_size)
     return gathering.snapshot(versions)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """JSON has no cycles, and looking for them in page after page takes 40 % of the time that reading takes."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -106,7 +85,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _list_into(gathering: Gathering, client: ApiClient, resource: _Resource, page_size: int) -> str:
+def list_into(gathering: Gathering, client: ApiClient, resource: Resource, page_size: int) -> str:
     """List one resource; returns its resourceVersion."""
     complete, version = _list_whole(client, resource, page_size, Gathering)
     gathering.add_all(complete)
@@ -114,7 +93,7 @@ def _list_into(gathering: Gathering, client: ApiClient, resource: _Resource, pag
 
 
 def _list_whole(
-    client: ApiClient, resource: _Resource, page_size: int, make: Callable[[], G], selectors: Query = ()
+    client: ApiClient, resource: Resource, page_size: int, make: Callable[[], G], selectors: Query = ()
 ) -> tuple[G, str]:
     """List one resource, from the start again when its continue token expires; also returns its resourceVersion.
 
@@ -133,12 +112,12 @@ def _list_whole(
     raise ApiError(where, reason, status=410)
 
 
-def _list(gathering: Gatherer, client: ApiClient, resource: _Resource, query: Query) -> str:
+def _list(gathering: Gatherer, client: ApiClient, resource: Resource, query: Query) -> str:
     token = ""
     while True:
         page = client.get(resource.path, [*query, ("continue", token)] if token else query)
         where = f"GET {client.connection.host}{resource.path}"
-        metadata, items = _checked(page, where)
+        metadata, items = checked(page, where)
         try:
             for item in items:
                 gathering.add(resource.kind, item)
@@ -152,7 +131,7 @@ def _list(gathering: Gatherer, client: ApiClient, resource: _Resource, query: Qu
         token = following
 
 
-def _checked(page: Any, where: str) -> tuple[dict[str, Any], list[Any]]:
+def checked(page: Any, where: str) -> tuple[dict[str, Any], list[Any]]:
     """Metadata and items of a page; an answer of another shape would be a cluster without objects."""
     if not isinstance(page, dict) or not str(page.get("kind", "")).endswith("List"):
         kind = page.get("kind") if isinstance(page, dict) else type(page).__name__
@@ -166,27 +145,27 @@ def _checked(page: Any, where: str) -> tuple[dict[str, Any], list[Any]]:
     return metadata, items or []
 
 
-def _serves_cluster_policies(client: ApiClient, gathering: Gathering) -> bool:
+def serves_cluster_policies(client: ApiClient, gathering: Gathering) -> bool:
     """Whether the API has ClusterNetworkPolicies in the version that we read; other versions are reported."""
     try:
-        group = client.get(f"/apis/{_CLUSTER_POLICY_GROUP}")
+        group = client.get(f"/apis/{CLUSTER_POLICY_GROUP}")
     except ApiError as error:
         if error.status == _NOT_FOUND:
             return False
         raise
     listed = group.get("versions") if isinstance(group, dict) else None
     versions = sorted(str(each.get("version")) for each in listed or [] if isinstance(each, dict))
-    if _CLUSTER_POLICY_VERSION in versions:
-        resources = client.get(_CLUSTER_POLICIES.prefix)
+    if CLUSTER_POLICY_VERSION in versions:
+        resources = client.get(CLUSTER_POLICIES.prefix)
         names = resources.get("resources") if isinstance(resources, dict) else None
-        return any(isinstance(each, dict) and each.get("name") == _CLUSTER_POLICIES.plural for each in names or [])
+        return any(isinstance(each, dict) and each.get("name") == CLUSTER_POLICIES.plural for each in names or [])
     gathering.problems.append(
         Problem(
             "APIGroup",
             "",
-            _CLUSTER_POLICY_GROUP,
+            CLUSTER_POLICY_GROUP,
             "versions",
-            f"is served as {', '.join(versions) or 'nothing'}, not as {_CLUSTER_POLICY_VERSION}",
+            f"is served as {', '.join(versions) or 'nothing'}, not as {CLUSTER_POLICY_VERSION}",
             "policies of this group are not enforced",
         )
     )

@@ -16,7 +16,7 @@ from .client import ApiClient
 from .listing import PAGE_SIZE, read_nodes
 
 FORMAT = "npm.netpol/nodes"
-VERSION = 1
+VERSION = 2
 
 IP_TYPES = ("InternalIP", "ExternalIP")
 NAME_TYPES = ("Hostname", "InternalDNS", "ExternalDNS")
@@ -44,8 +44,6 @@ class ClusterNode:
     """
 
     node: Node
-    uid: str = ""
-    boot_id: str = ""
     addresses: tuple[Address, ...] = ()
     pod_cidrs: tuple[str, ...] = ()
     unschedulable: bool = False
@@ -111,8 +109,6 @@ def cluster_node(raw: Any, problems: list[Problem]) -> ClusterNode:
 
     return ClusterNode(
         node=node,
-        uid=source.text(raw["metadata"].get("uid"), "metadata.uid", unknown),
-        boot_id=told("bootID"),
         addresses=tuple(
             dict.fromkeys(_addresses(source.maps(status.get("addresses"), "status.addresses", ""), source))
         ),

@@ -155,15 +155,17 @@ def pod(raw: Any, problems: list[Problem]) -> Pod:
 
 
 def node(raw: Any, problems: list[Problem]) -> Node:
-    """A node with its addresses, operating system, and whether it is virtual."""
+    """A node with its addresses, operating system, whether it is virtual, and which machine and start of it this is."""
     source = identify("Node", raw, problems, namespaced=False)
-    labels = source.strings(_metadata(raw).get("labels"), "metadata.labels", "no node selector matches it")
+    metadata = _metadata(raw)
+    labels = source.strings(metadata.get("labels"), "metadata.labels", "no node selector matches it")
     status = source.part("status", "its addresses are unknown")
     spec = source.part("spec", "its taints are unknown")
     information = source.mapping(status.get("nodeInfo"), "status.nodeInfo", "its operating system is unknown")
     taints = source.maps(spec.get("taints"), "spec.taints", "this taint is not seen")
     taint_keys = [taint.get("key") for _path, taint in taints]
     known = labels or {}
+    unknown = "each run takes it for a node that has changed"
     return Node(
         name=source.name,
         labels=known,
@@ -173,6 +175,8 @@ def node(raw: Any, problems: list[Problem]) -> Node:
         or source.text(information.get("operatingSystem"), "status.nodeInfo.operatingSystem", "linux is assumed")
         or "linux",
         virtual=known.get(_VIRTUAL_KUBELET_TYPE[0]) == _VIRTUAL_KUBELET_TYPE[1] or _VIRTUAL_KUBELET_TAINT in taint_keys,
+        uid=source.text(metadata.get("uid"), "metadata.uid", unknown),
+        boot_id=source.text(information.get("bootID"), "status.nodeInfo.bootID", unknown),
     )
 
 

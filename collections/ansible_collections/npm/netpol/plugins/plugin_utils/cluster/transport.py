@@ -14,8 +14,9 @@ import socket
 import ssl
 import tempfile
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 # How a connection ends that was open before, as opposed to one that never was.
 _CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, *_TLS_CUT)
 _SWITCHING_PROTOCOLS = 101
+_OK = 200
+_PIECE = 65536
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
 
 
@@ -94,6 +97,33 @@ class Upgraded:
         self.socket.close()
 
 
+class Lines:
+    """An answer that comes line by line for as long as the server has something to say."""
+
+    def __init__(self, response: Any, in_words: Callable[[BaseException], str]) -> None:
+        self._response = response
+        self._in_words = in_words
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The lines as they arrive, without their ends.
+
+        Raises :class:`TransportError`, also when the answer ends in the middle of a line.
+        """
+        rest = b""
+        try:
+            for piece in self._response.stream(_PIECE):
+                *whole, rest = (rest + piece).split(b"\n")
+                yield from whole
+        except (HTTPError, OSError) as error:
+            raise TransportError(self._in_words(error), transient=True) from error
+        if rest:
+            raise TransportError("the connection broke off in the middle of a line", transient=True)
+
+    def close(self) -> None:
+        """Hang up: what the server has yet to say is of no interest."""
+        self._response.close()
+
+
 class Transport:
     """An open way to the server of ``connection``; one connection is kept alive."""
 
@@ -116,6 +146,20 @@ class Transport:
             headers = headers.copy()
             headers["Content-Type"] = "application/json"
         return self._open(method, target, timeout, headers, body=body)
+
+    def lines(self, target: str, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse | Lines:
+        """Ask for an answer that goes on, on a connection of its own.
+
+        What is no success is read whole. Raises :class:`TransportError`.
+        """
+        response = self._open("GET", target, timeout, self._headers, preload_content=False)
+        if response.status == _OK:
+            return Lines(response, partial(self._in_words, timeout=timeout))
+        try:
+            response.read(cache_content=True)
+        except (HTTPError, OSError) as error:
+            raise TransportError(self._in_words(error, timeout), transient=True) from error
+        return response
 
     def upgrade(
         self, target: str, timeout: urllib3.Timeout, headers: Mapping[str, str]

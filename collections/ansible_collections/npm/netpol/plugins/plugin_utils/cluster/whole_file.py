@@ -15,7 +15,8 @@ def write(path: Path, content: bytes) -> None:
     Directories that are missing are made (mode 0700). A reader sees the old file or the new one, never a part.
     Raises :class:`OSError`.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in reversed([each for each in path.parents if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

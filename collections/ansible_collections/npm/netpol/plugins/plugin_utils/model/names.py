@@ -25,12 +25,23 @@ ACCEPT_CHAIN = "NPM-ACCEPT"
 TWIN_SUFFIXES = ("-a", "-b", "-c")
 
 _DIGEST_CHARACTERS = 20
+_PART_CHARACTERS = 16
 
 
 def group_chain(direction: Direction, definition: str) -> str:
     """``NPM-I-…`` or ``NPM-E-…``, 26 characters; ``definition`` says what the group's rules are, not who is in it."""
     letter = "I" if direction is Direction.INGRESS else "E"
     return f"{CHAIN_PREFIX}{letter}-{_digest(definition).upper()}"
+
+
+def dispatch_part(base: str, network: str) -> str:
+    """``NPM-INGRESS-…`` or ``NPM-EGRESS-…``, at most 28 characters: the part of the dispatch for one network's pods."""
+    return f"{base}-{_digest(network)[:_PART_CHARACTERS].upper()}"
+
+
+def is_of_dispatch(name: str, base: str) -> bool:
+    """Whether a chain is ``base`` (``NPM-INGRESS`` or ``NPM-EGRESS``) or a part of it."""
+    return name == base or name.startswith(f"{base}-")
 
 
 def peer_set(family: Family, kind: SetKind, definition: str) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 from .problem import Problem
 
 FORMAT = "npm.netpol/snapshot"
-VERSION = 1
+VERSION = 2
 
 
 class SnapshotFormatError(ValueError):
@@ -82,7 +83,8 @@ class Node:
     """A node. ``addresses`` are the values of ``status.addresses`` of the types InternalIP and ExternalIP.
 
     ``os`` is the label ``kubernetes.io/os``, else ``status.nodeInfo.operatingSystem``. ``virtual`` marks a
-    node with no kernel of its own (virtual-kubelet).
+    node with no kernel of its own (virtual-kubelet). ``uid`` tells the machine from another one that had its name
+    before, ``boot_id`` (``status.nodeInfo.bootID``) this start of it from the last; manifests may lack both.
     """
 
     name: str
@@ -90,6 +92,8 @@ class Node:
     addresses: tuple[str, ...] = ()
     os: str = "linux"
     virtual: bool = False
+    uid: str = ""
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,13 @@ def load(text: str) -> Snapshot:
 
 
 def _plain(item: Any) -> dict[str, Any]:
-    return {each.name: getattr(item, each.name) for each in fields(item)}
+    return {name: getattr(item, name) for name in _field_names(item.__class__)}
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    """Asked for once, not for each of many thousand pods."""
+    return tuple(each.name for each in fields(kind))
 
 
 def _plain_pod(pod: Pod) -> dict[str, Any]:
@@ -233,5 +243,5 @@ def _pod(data: dict[str, Any]) -> Pod:
 
 def _with_tuples(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if items and isinstance(items[0], Node):
-        return tuple(Node(node.name, node.labels, tuple(node.addresses), node.os, node.virtual) for node in items)
+        return tuple(replace(node, addresses=tuple(node.addresses)) for node in items)
     return items

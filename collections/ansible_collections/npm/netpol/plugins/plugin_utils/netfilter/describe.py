@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN
+from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, is_of_dispatch
 from .difference import ChainChange, Difference, SetChange
-from .locality import dispatch
+from .dispatch import chains_by_address
 from .state import IPV4, Rule, base_name
 
 LONGEST_LIST = 100
 
+_BASES = (EGRESS_CHAIN, INGRESS_CHAIN)
 _FAMILY_NAMES = {IPV4: "IPv4"}
 
 
@@ -66,9 +67,14 @@ def _stale_lines(change: Difference) -> Iterator[str]:
 def _detail_lines(change: Difference) -> Iterator[str]:
     for reason in change.hook.reasons:
         yield f"  {reason}"
+    for base in _BASES:
+        changes = [chain for chain in change.chains if is_of_dispatch(chain.name, base)]
+        yield from (f"  {_chain_headline(chain)}" for chain in changes)
+        yield from _pod_lines(base, change) if changes else ()
     for chain in change.chains:
-        yield f"  {_chain_headline(chain)}"
-        yield from _chain_lines(chain)
+        if not _is_of_any_dispatch(chain.name):
+            yield f"  {_chain_headline(chain)}"
+            yield from _rule_lines(chain)
     policies = _policies_by_set(change)
     for each in change.sets:
         yield f"  {_set_headline(each, policies)}"
@@ -81,7 +87,7 @@ def _detail_lines(change: Difference) -> Iterator[str]:
 
 def _chain_headline(chain: ChainChange) -> str:
     policies = _policies((*(chain.before or ()), *(chain.after or ())))
-    named = f"chain {chain.name}" + (f" ({policies})" if policies and chain.name not in _BASE_CHAINS else "")
+    named = f"chain {chain.name}" + (f" ({policies})" if policies and not _is_of_any_dispatch(chain.name) else "")
     if chain.before is None:
         return f"{named} is missing"
     if chain.after is None:
@@ -93,27 +99,30 @@ def _chain_headline(chain: ChainChange) -> str:
     return f"{named}: {_difference(missing, extra, 'rule')}"
 
 
-_BASE_CHAINS = (INGRESS_CHAIN, EGRESS_CHAIN)
+def _is_of_any_dispatch(chain: str) -> bool:
+    return any(is_of_dispatch(chain, base) for base in _BASES)
 
 
-def _chain_lines(chain: ChainChange) -> Iterator[str]:
-    if chain.name in _BASE_CHAINS:
-        before, after = (_pods(chain.name, rules or ()) for rules in (chain.before, chain.after))
-        for pod in sorted(before.keys() | after.keys()):
-            if before.get(pod) != after.get(pod):
-                yield f"    {pod}: {before.get(pod, 'not isolated')} -> {after.get(pod, 'not isolated')}"
-        return
+def _pod_lines(base: str, change: Difference) -> Iterator[str]:
+    before, after = (_pods(base, chains) for chains in (change.table.chains, change.target.chains))
+    for pod in sorted(before.keys() | after.keys()):
+        if before.get(pod) != after.get(pod):
+            yield f"    {pod}: {before.get(pod, 'not isolated')} -> {after.get(pod, 'not isolated')}"
+
+
+def _rule_lines(chain: ChainChange) -> Iterator[str]:
     before_texts, after_texts = ([rule.text for rule in rules or ()] for rules in (chain.before, chain.after))
     yield from (f"    - {text}" for text in before_texts if text not in set(after_texts))
     yield from (f"    + {text}" for text in after_texts if text not in set(before_texts))
 
 
-def _pods(chain: str, rules: Iterable[Rule]) -> dict[str, str]:
+def _pods(base: str, chains: Mapping[str, Iterable[Rule]]) -> dict[str, str]:
     """``shop/web-1 10.0.0.7`` to the chain that judges it."""
     named: dict[str, str] = {}
-    for rule in rules:
-        for address, target in dispatch(chain, (rule,)).items():
-            named.setdefault(f"{rule.comment} {address}".strip(), target)
+    for name in sorted(chains):
+        for rule in chains[name]:
+            for address, target in chains_by_address(base, {name: (rule,)}).items():
+                named.setdefault(f"{rule.comment} {address}".strip(), target)
     return named
 
 

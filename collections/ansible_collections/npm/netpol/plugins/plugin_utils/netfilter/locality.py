@@ -10,28 +10,17 @@ Between nodes nothing can be done about that: each converges on its own.
 from __future__ import annotations
 
 import ipaddress
-import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN
+from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, is_of_dispatch
 from .difference import Difference, SetChange
-from .state import Rule, base_name
+from .dispatch import chains_by_address
+from .state import base_name
 
-_ADDRESS_OPTION = {INGRESS_CHAIN: "-d", EGRESS_CHAIN: "-s"}
 _OTHER = {EGRESS_CHAIN: INGRESS_CHAIN, INGRESS_CHAIN: EGRESS_CHAIN}
 _GROUP_PREFIX = {INGRESS_CHAIN: f"{INGRESS_CHAIN[:5]}-", EGRESS_CHAIN: f"{EGRESS_CHAIN[:5]}-"}
-
-
-def dispatch(chain: str, rules: Iterable[Rule]) -> dict[str, str]:
-    """Address of each isolated pod to the chain of its group, from the rules of NPM-INGRESS or NPM-EGRESS."""
-    pattern = re.compile(rf"(?<!! ){_ADDRESS_OPTION[chain]} (\S+?)(?:/32|/128)? ")
-    found: dict[str, str] = {}
-    for rule in rules:
-        if match := pattern.search(rule.text):
-            found.setdefault(match[1], rule.target)
-    return found
 
 
 def sets_in_step(change: Difference, affected: frozenset[str]) -> frozenset[str]:
@@ -42,7 +31,9 @@ def sets_in_step(change: Difference, affected: frozenset[str]) -> frozenset[str]
     """
     moving = {EGRESS_CHAIN: _moving(change, EGRESS_CHAIN), INGRESS_CHAIN: _moving(change, INGRESS_CHAIN)}
     rules_change = {
-        direction: any(name == direction or name.startswith(_GROUP_PREFIX[direction]) for name in affected)
+        direction: any(
+            is_of_dispatch(name, direction) or name.startswith(_GROUP_PREFIX[direction]) for name in affected
+        )
         for direction in moving
     }
     together: set[str] = set()
@@ -64,8 +55,7 @@ def _sets_of(change: Difference, prefix: str) -> set[str]:
 
 
 def _isolated(change: Difference, chain: str) -> Mapping[str, str]:
-    before = dispatch(chain, change.table.chains.get(chain, ()))
-    return before | dispatch(chain, change.target.chains.get(chain, ()))
+    return chains_by_address(chain, change.table.chains) | chains_by_address(chain, change.target.chains)
 
 
 def _moving(change: Difference, direction: str) -> frozenset[str]:

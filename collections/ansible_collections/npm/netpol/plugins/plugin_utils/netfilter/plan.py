@@ -19,10 +19,11 @@ from dataclasses import dataclass
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, TWIN_SUFFIXES
 from .difference import Difference
+from .dispatch import chains_by_address
 from .hook import hook_change
 from .ipset_text import create_line, maxelem_for
 from .iptables_text import with_set_names
-from .locality import dispatch, sets_in_step
+from .locality import sets_in_step
 from .state import Kernel, Rule, Set, Table, Target
 
 IPSET = "ipset"
@@ -130,8 +131,8 @@ def _affected_chains(change: Difference) -> frozenset[str]:
     """Chains whose rules change, and chains that a pod is sent to only before or only after the change."""
     affected = {each.name for each in change.chains}
     for name in (INGRESS_CHAIN, EGRESS_CHAIN):
-        before = dispatch(name, change.table.chains.get(name, ()))
-        after = dispatch(name, change.target.chains.get(name, ()))
+        before = chains_by_address(name, change.table.chains)
+        after = chains_by_address(name, change.target.chains)
         for address in before.keys() | after.keys():
             if before.get(address) != after.get(address):
                 affected |= {before.get(address, ""), after.get(address, "")}

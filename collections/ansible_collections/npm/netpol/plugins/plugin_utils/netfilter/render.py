@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import jinja2
 
-from ..model.names import CHAIN_PREFIX, EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN, SET_PREFIX
+from ..model.names import CHAIN_PREFIX, EGRESS_CHAIN, FORWARD_CHAIN, INGRESS_CHAIN, SET_PREFIX, dispatch_part
 from ..model.ruleset import Chain, Direction, Family, PeerSet, Rule, Ruleset, SetKind, Target, Verdict
+from . import dispatch
 from .ipset_text import IpsetTextError, maxelem_for, parse_sets
 from .iptables_text import IptablesTextError, parse_table
 
@@ -124,12 +125,21 @@ class _Set:
 
 @dataclass(frozen=True, slots=True)
 class _Dispatch:
-    """``address`` has its prefix length, as iptables prints it."""
+    """``at`` is the chain that the pod's line stands in. ``address`` has its prefix length, as iptables prints it."""
 
+    at: str
     address: str
     pod: str
     comment: str
     chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Where the dispatch goes on for the pods of a network."""
+
+    name: str
+    network: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,19 +292,35 @@ def _chunks(ports: tuple[tuple[int, int], ...]) -> Iterator[list[tuple[int, int]
 def _table(ruleset: Ruleset, family: Family) -> dict[str, Any]:
     rules = ruleset.family(family)
     sets = {each.name: each for each in rules.sets}
+    egress_parts, egress = _dispatch(family, EGRESS_CHAIN, rules.egress)
+    ingress_parts, ingress = _dispatch(family, INGRESS_CHAIN, rules.ingress)
     return {
         "node": ruleset.node,
         "family": family.value,
         "base": {"forward": FORWARD_CHAIN, "egress": EGRESS_CHAIN, "ingress": INGRESS_CHAIN},
-        "egress": [_dispatch(family, each) for each in rules.egress],
-        "ingress": [_dispatch(family, each) for each in rules.ingress],
+        "egress_parts": egress_parts,
+        "egress": egress,
+        "ingress_parts": ingress_parts,
+        "ingress": ingress,
         "chains": [_chain(chain, sets) for chain in rules.chains],
     }
 
 
-def _dispatch(family: Family, target: Target) -> _Dispatch:
-    address = f"{target.address}/{_PREFIX_LENGTHS[family]}"
-    return _Dispatch(address, target.pod, comment([target.pod] if target.pod else ()), target.chain)
+def _dispatch(family: Family, base: str, targets: Sequence[Target]) -> tuple[list[_Part], list[_Dispatch]]:
+    networks = dispatch.divided((each.address for each in targets), dispatch.LONGEST_LIST)
+    parts = {network: dispatch_part(base, network) for network in networks}
+    at = {address: parts[network] for network, addresses in networks.items() for address in addresses}
+    pods = [
+        _Dispatch(
+            at.get(each.address, base),
+            f"{each.address}/{_PREFIX_LENGTHS[family]}",
+            each.pod,
+            comment([each.pod] if each.pod else ()),
+            each.chain,
+        )
+        for each in targets
+    ]
+    return [_Part(name, network) for network, name in parts.items()], pods
 
 
 def _chain(chain: Chain, sets: Mapping[str, PeerSet]) -> _Chain:

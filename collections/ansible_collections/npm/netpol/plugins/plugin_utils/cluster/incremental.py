@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A snapshot from the last one and what has changed since; to the byte what listing everything would give.
+
+The order is that of a full reading: which version of each resource is wanted is asked in the order of
+:mod:`resources`, policies last, and every resource is brought to exactly that version. So a policy is never older than
+what we know of the pods, although the watches run side by side and may end in any order. Where a resource has to be
+listed after all, its list is younger than the versions asked so far, and those of all that follow are asked anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.snapshot import Snapshot
+from . import kept
+from .client import ApiClient, ApiError
+from .gather import IDENTITY_NAMESPACE, Gathering
+from .kept import Kept, KeptError
+from .listing import PAGE_SIZE, collector_paused, list_into, serves_cluster_policies
+from .resources import CLUSTER_POLICIES, NAMESPACES, RESOURCES, Resource
+from .watching import Changes, WatchError
+
+FULL = "full"
+INCREMENTAL = "incremental"
+
+_UNTELLABLE = (403, 404)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A snapshot and how it came about.
+
+    ``reason``: why the cluster, or the resources that it names, were listed in full; "" where none was. ``events``:
+    how many changes were taken in. ``versions``: from which version the next reading can go on, for each resource.
+    ``file``: where to keep this reading; None where that is not known.
+    """
+
+    snapshot: Snapshot
+    mode: str
+    reason: str
+    events: int
+    versions: Mapping[str, str]
+    file: Path | None
+
+    def keep(self, content: bytes) -> None:
+        """Keep the snapshot, whose JSON form is ``content``, for the next reading. Raises :class:`OSError`."""
+        if self.file:
+            kept.write(self.file, content, self.versions, self.snapshot.cluster.uid)
+
+
+def read(client: ApiClient, directory: Path, page_size: int = PAGE_SIZE) -> Reading:
+    """Read the whole cluster once, from what ``directory`` has of it where that is of use.
+
+    Raises :class:`ApiError` where a full reading does.
+    """
+    with collector_paused():
+        uid, state, reason = "", Kept(Snapshot(), {}), ""
+        file = None
+        try:
+            uid = _cluster_uid(client)
+            file = kept.file_of(directory, uid)
+            state = kept.read(file, uid)
+        except KeptError as error:
+            reason = str(error)
+        reader = _Reader(client, state, page_size)
+        reader.follow()
+        snapshot = reader.snapshot()
+        if not reason:
+            reason = "; ".join(f"{plural}: {why}" for plural, why in reader.listed.items())
+        return Reading(
+            snapshot=snapshot,
+            mode=INCREMENTAL if reader.followed else FULL,
+            reason=reason,
+            events=reader.events,
+            versions=reader.versions,
+            # The namespace may have been made anew meanwhile: then this is another cluster.
+            file=file if snapshot.cluster.uid == uid else None,
+        )
+
+
+def _cluster_uid(client: ApiClient) -> str:
+    """Which cluster this is. Raises :class:`KeptError` where that cannot be told."""
+    try:
+        namespace = client.get(f"{NAMESPACES.path}/{IDENTITY_NAMESPACE}")
+    except ApiError as error:
+        if error.status in _UNTELLABLE:
+            raise KeptError(f"which cluster it is cannot be told: {error}") from error
+        raise
+    metadata = namespace.get("metadata") if isinstance(namespace, dict) else None
+    return str(metadata.get("uid") or "") if isinstance(metadata, dict) else ""
+
+
+class _Reader:
+    """Brings what was kept to the present, resource by resource. ``listed``: plural of what was listed, and why."""
+
+    def __init__(self, client: ApiClient, state: Kept, page_size: int) -> None:
+        self._client = client
+        self._kept_versions = state.versions
+        self._page_size = page_size
+        self._gathering = Gathering.of(state.snapshot)
+        self._resources: Sequence[Resource] = RESOURCES
+        if serves_cluster_policies(client, self._gathering):
+            self._resources = (*RESOURCES, CLUSTER_POLICIES)
+        else:
+            self._forget_all(CLUSTER_POLICIES)
+        self._found: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
+        self.listed: dict[str, str] = {}
+        self.followed = False
+        self.events = 0
+
+    def follow(self) -> None:
+        position = 0
+        while position < len(self._resources):
+            begun: list[Changes] = []
+            reason = ""
+            try:
+                reason = self._begin(self._resources[position:], begun)
+                for changes in begun:
+                    changes.read()
+                    self._take(changes)
+                    position += 1
+            except WatchError as error:
+                reason = str(error)
+            finally:
+                for changes in begun:
+                    changes.close()
+            if position < len(self._resources):
+                self._list(self._resources[position], reason)
+                position += 1
+        self._read_missing_namespaces()
+
+    def snapshot(self) -> Snapshot:
+        return self._gathering.snapshot(self._found)
+
+    def _begin(self, resources: Sequence[Resource], begun: list[Changes]) -> str:
+        """Open the watches of these, as far as the first that cannot be followed; returns why that one cannot."""
+        for resource in resources:
+            since = self._kept_versions.get(resource.plural)
+            if since is None:
+                return "nothing is kept of it"
+            known = self._gathering.identities(resource.kind)
+            try:
+                begun.append(Changes(self._client, resource, since, known))
+            except WatchError as error:
+                return str(error)
+        return ""
+
+    def _take(self, changes: Changes) -> None:
+        kind = changes.resource.kind
+        self._gathering.forget(kind, changes.objects)
+        for changed in changes.objects.values():
+            if changed:
+                self._gathering.add_all(changed)
+        self.followed = True
+        self.events += changes.events
+        self._note(changes.resource, changes.version)
+
+    def _list(self, resource: Resource, reason: str) -> None:
+        self._forget_all(resource)
+        self.listed[resource.plural] = reason
+        self._note(resource, list_into(self._gathering, self._client, resource, self._page_size))
+
+    def _read_missing_namespaces(self) -> None:
+        """As a full reading does; namespaces of two versions together are nothing to go on from."""
+        if self._gathering.missing_namespaces():
+            version = list_into(self._gathering, self._client, NAMESPACES, self._page_size)
+            self._found[NAMESPACES.plural] = version
+            del self.versions[NAMESPACES.plural]
+
+    def _note(self, resource: Resource, version: str) -> None:
+        self._found[resource.plural] = self.versions[resource.plural] = version
+
+    def _forget_all(self, resource: Resource) -> None:
+        self._gathering.forget(resource.kind, self._gathering.identities(resource.kind))

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A snapshot from the last one and what changed since: to the byte what a full reading of the same server gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import incremental, listing
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.incremental import Reading
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import dump
+from lab.api import ApiServer, Fault
+from small_cluster import PODS, cluster, namespace, pod, policy
+
+MakeClient = Callable[..., ApiClient]
+RESOURCES = ("namespaces", "pods", "nodes", "services", "networkpolicies")
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    """One whose bookmarks come soon, so that many rounds take no time."""
+    with ApiServer(tls=True, bookmark_seconds=0.02) as server:
+        server.store.load(cluster())
+        yield server
+
+
+Read = Callable[..., Reading]
+
+
+@pytest.fixture
+def read(client: MakeClient, tmp_path: Path) -> Read:
+    """One run: reads and keeps, and compares with a full reading of the server, which nobody changes meanwhile."""
+
+    def run(page_size: int = 500) -> Reading:
+        reading = incremental.read(client(), tmp_path, page_size)
+        assert dump(reading.snapshot) == dump(listing.read(client()))
+        reading.keep(dump(reading.snapshot).encode())
+        return reading
+
+    return run
+
+
+def asked(api: ApiServer) -> list[tuple[str, str]]:
+    """Verb and resource of each request, discovery left out."""
+    return [(each.verb, each.resource) for each in api.requests.all() if each.resource]
+
+
+def test_the_first_reading_is_a_full_one_and_the_second_is_not(api: ApiServer, read: Read) -> None:
+    first = read()
+    assert (first.mode, first.events) == ("full", 0)
+    assert first.reason.startswith("nothing is kept of this cluster yet: ")
+    api.store.load([pod("new")])
+    second = read()
+    assert (second.mode, second.reason, second.events) == ("incremental", "", 1)
+    assert len(second.snapshot.pods) == PODS + 1
+
+
+def test_a_first_reading_asks_for_no_more_than_a_full_one_but_the_identity(
+    api: ApiServer, client: MakeClient, tmp_path: Path
+) -> None:
+    incremental.read(client(), tmp_path)
+    assert asked(api) == [("get", "namespaces"), *(("list", each) for each in RESOURCES)]
+
+
+def test_an_unchanged_cluster_costs_at_most_two_requests_a_resource(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    read()
+    api.requests.clear()
+    reading = incremental.read(client(), tmp_path)
+    # The counter of this server has not moved at all: there is nothing to wait for.
+    assert asked(api) == [("get", "namespaces"), *(("list", each) for each in RESOURCES)]
+    assert {each.query["limit"] for each in api.requests.all() if each.verb == "list"} == {"1"}
+    api.store.catalog.serve(["clusternetworkpolicies"])
+    read()
+    # Of a real one it always moves: something that is none of ours.
+    api.store.compact()
+    read()
+    api.store.load([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}}])
+    api.requests.clear()
+    reader = client()
+    reading = incremental.read(reader, tmp_path)
+    every = (*RESOURCES, "clusternetworkpolicies")
+    assert (reading.mode, reading.reason, reading.events) == ("incremental", "", 0)
+    assert sorted(asked(api)) == sorted(
+        [("get", "namespaces"), *(("list", each) for each in every), *(("watch", each) for each in every)]
+    )
+    assert reader.requests == 1 + 2 + 2 * len(every)  # the identity, discovery, and two a resource
+
+
+def test_what_is_fetched_grows_with_the_changes_and_not_with_the_cluster(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    api.store.load([pod(f"more-{index}", address=f"10.1.{index // 250}.{index % 250 + 1}") for index in range(1000)])
+    read()
+    api.store.load([pod(f"more-{index}", address="10.2.0.1") for index in range(10)])
+    api.requests.clear()
+    reading = incremental.read(client(), tmp_path)
+    few = sum(each.bytes_sent for each in api.requests.all()) + api.requests.streamed
+    api.requests.clear()
+    listing.read(client())
+    many = sum(each.bytes_sent for each in api.requests.all())
+    assert reading.events == 10
+    assert few < many / 10
+
+
+def test_the_versions_wanted_are_asked_policies_last_and_no_later_change_comes_in(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    """The order of a full reading: a pod and a policy that come meanwhile are the next reading's."""
+    read()
+    api.store.load([pod("before")])
+    later = (pod("later", address="10.9.0.1"), policy("later"))
+    api.faults.add(Fault("mutate", resource="networkpolicies", verb="list", times=1, apply=later))
+    reading = incremental.read(client(), tmp_path)
+    names = {each.name for each in (*reading.snapshot.pods, *reading.snapshot.network_policies)}
+    assert "before" in names
+    assert "later" not in names
+    versions = [int(reading.versions[each]) for each in RESOURCES]
+    assert versions == sorted(versions)
+    assert [resource for verb, resource in asked(api) if verb == "list"][-5:] == list(RESOURCES)
+    reading.keep(dump(reading.snapshot).encode())
+    assert read().events == 2
+
+
+def test_a_resource_that_has_to_be_listed_makes_all_that_follow_ask_anew(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    """Else policies would be older than the pods of the later list."""
+    read()
+    api.store.load([pod("before"), policy("before")])
+    api.faults.add(Fault("status", resource="pods", verb="watch", code=403))
+    # After the versions of all have been asked: the policy that goes with the pod is there before the pods are listed.
+    api.faults.add(Fault("mutate", resource="pods", verb="list", skip=1, times=1, apply=(pod("x"), policy("x"))))
+    api.requests.clear()
+    reading = incremental.read(client(), tmp_path)
+    assert reading.mode == "incremental"
+    assert reading.reason.startswith("pods: the watch was refused: ")
+    assert "403" in reading.reason
+    assert [each.name for each in reading.snapshot.network_policies] == ["before", "deny", "x"]
+    versions = [int(reading.versions[each]) for each in RESOURCES]
+    assert versions == sorted(versions)
+    reading.keep(dump(reading.snapshot).encode())
+    api.faults.clear()
+    assert read().events == 1  # the pod that came after its list
+
+
+def test_a_namespace_that_objects_are_in_and_that_came_meanwhile_is_read_once_more(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    read()
+    late = (namespace("late", a="b"), pod("early", "late"))
+    api.faults.add(Fault("mutate", resource="namespaces", verb="list", times=1, apply=late))
+    reading = incremental.read(client(), tmp_path)
+    assert [each.labels.get("a") for each in reading.snapshot.namespaces if each.name == "late"] == ["b"]
+    assert "namespaces" not in reading.versions
+    reading.keep(dump(reading.snapshot).encode())
+    again = read()
+    assert again.mode == "incremental"
+    assert again.reason == "namespaces: nothing is kept of it"
+    assert read().reason == ""
+
+
+def test_another_set_of_resources_is_noticed(api: ApiServer, read: Read) -> None:
+    spec = {"tier": "Admin", "priority": 7, "subject": {"namespaces": {}}}
+    kind = {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"}
+    read()
+    api.store.catalog.serve(["clusternetworkpolicies"])
+    api.store.load([kind | {"metadata": {"name": "admin"}, "spec": spec}])
+    assert read().reason == "clusternetworkpolicies: nothing is kept of it"
+    api.store.load([kind | {"metadata": {"name": "admin"}, "spec": spec | {"priority": 8}}])
+    reading = read()
+    assert (reading.reason, reading.events) == ("", 1)
+    assert [each.spec["priority"] for each in reading.snapshot.cluster_network_policies] == [8]
+    api.store.catalog.serve([])
+    assert read().snapshot.cluster_network_policies == ()
+
+
+def test_a_cluster_whose_identity_changed_meanwhile_is_not_kept(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    read()
+    other = namespace("kube-system") | {"metadata": {"name": "kube-system", "uid": "another"}}
+    api.faults.add(Fault("mutate", resource="namespaces", verb="get", times=1, apply=(other,)))
+    reading = incremental.read(client(), tmp_path)
+    assert reading.snapshot.cluster.uid == "another"
+    assert reading.file is None
+
+
+class Churn:
+    """Random changes of a cluster: what comes, changes, goes, comes again, or cannot be understood."""
+
+    def __init__(self, store: Any, seed: int) -> None:
+        self._store = store
+        self._random = random.Random(seed)  # noqa: S311 (a test's dice)
+        self._namespaces = ["shop", "kube-system"]
+
+    def round(self) -> None:
+        steps = (self.pod, self.pod, self.gone, self.again, self.policy, self.service, self.node, self.namespaces)
+        for _step in range(self._random.randrange(12)):
+            self._random.choice(steps)()
+
+    def pod(self) -> None:
+        changed = pod(self._name("web"), self._namespace(), f"10.0.{self._random.randrange(9)}.1")
+        damage = self._random.randrange(8)
+        if damage == 0:
+            changed["metadata"]["labels"] = ["app"]
+        elif damage == 1:
+            changed["status"]["podIPs"] = [{"ip": "10.0"}, {"ip": 7}]
+        elif damage == 2:
+            changed["spec"] = "none"
+        self._store.load([changed])
+
+    def gone(self) -> None:
+        self._delete("pods", "networkpolicies", "services")
+
+    def again(self) -> None:
+        """The same name, another object."""
+        name, place = self._name("web"), self._namespace()
+        for address in ("10.5.0.1", "10.5.0.2"):
+            self._store.load([pod(name, place, address)])
+            self._store.delete("pods", name, place)
+        if self._random.random() < 0.5:
+            self._store.load([pod(name, place, "10.5.0.3")])
+
+    def policy(self) -> None:
+        changed = policy(self._name("policy"), self._namespace())
+        changed["spec"] = self._random.choice([changed["spec"], "deny", {"podSelector": {"matchLabels": {"a": "ü"}}}])
+        changed["metadata"]["annotations"] = self._random.choice([{}, {"netpol.npm/a": "b"}, {"netpol.npm/a": 3}])
+        self._store.load([changed])
+
+    def service(self) -> None:
+        spec = {"type": self._random.choice(["NodePort", "ClusterIP", 4])}
+        metadata = {"name": self._name("service"), "namespace": self._namespace()}
+        self._store.load([{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}])
+
+    def node(self) -> None:
+        addresses = [{"type": "InternalIP", "address": self._random.choice(["10.240.0.4", "nowhere"])}]
+        labels = self._random.choice([{}, {"zone": "1"}, {"zone": 1}])
+        metadata = {"name": self._name("aks"), "labels": labels}
+        self._store.load(
+            [{"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": addresses}}]
+        )
+
+    def namespaces(self) -> None:
+        """One comes, is labelled anew (unusably at times), or goes with all that is in it."""
+        name = self._name("place")
+        if name in self._namespaces and self._random.random() < 0.6:
+            self._namespaces.remove(name)
+            self._store.delete("namespaces", name)
+            return
+        changed = namespace(name, tier=self._random.choice("abc"))
+        if self._random.random() < 0.3:
+            changed["metadata"]["labels"] = {"kubernetes.io/metadata.name": self._random.choice(["liar", 5])}
+        self._store.load([changed])
+        if name not in self._namespaces:
+            self._namespaces.append(name)
+
+    def _delete(self, *plurals: str) -> None:
+        plural = self._random.choice(plurals)
+        _version, there = self._store.listing(self._store.catalog.by_plural(plural))
+        if there.ordered:
+            space, _slash, name = self._random.choice(there.ordered).key.partition("/")
+            self._store.delete(plural, name, space)
+
+    def _name(self, stem: str) -> str:
+        return f"{stem}-{self._random.randrange(6)}"
+
+    def _namespace(self) -> str:
+        return self._random.choice(self._namespaces)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_round_of_random_churn_gives_what_a_full_reading_gives(api: ApiServer, read: Read, seed: int) -> None:
+    churn = Churn(api.store, seed)
+    events = 0
+    read()
+    for _round in range(25):
+        churn.round()
+        reading = read(page_size=7)
+        assert (reading.mode, reading.reason) == ("incremental", "")
+        events += reading.events
+    assert events > 50
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faults_between_the_rounds_change_how_it_is_read_and_never_what(
+    api: ApiServer, read: Read, seed: int, tmp_path: Path
+) -> None:
+    choose = random.Random(seed)  # noqa: S311 (a test's dice)
+    churn = Churn(api.store, seed)
+    reasons = []
+    read()
+    for _round in range(25):
+        churn.round()
+        resource = choose.choice(RESOURCES)
+        match choose.randrange(6):
+            case 0:
+                api.store.compact()
+            case 1:
+                api.faults.add(Fault("cut", resource=resource, verb="watch", times=choose.randrange(1, 3)))
+            case 2:
+                api.faults.add(Fault("status", resource=resource, verb="watch", code=choose.choice([403, 405, 410])))
+            case 3:
+                next(tmp_path.rglob("objects.*")).unlink()
+            case 4:
+                api.faults.add(Fault("hangup", resource=resource, verb="watch", times=2))
+        reasons.append(read().reason)
+        api.faults.clear()
+    assert reasons.count("") > 5
+    assert len(set(reasons)) > 3
