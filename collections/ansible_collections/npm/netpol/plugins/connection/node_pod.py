@@ -145,7 +145,7 @@ notes:
     node's systemd starts does not.
   - The action M(ansible.builtin.meta) with C(reset_connection) removes the helper pod of the host.
   - Helper pods start in parallel, as many at a time as Ansible has forks. With C(forks) at least as high as the number
-    of nodes a run costs one start of a pod more than over SSH.
+    of nodes a run costs what one pod takes to start, in the place of what SSH takes to log in.
 seealso:
   - module: npm.netpol.ruleset
 """
