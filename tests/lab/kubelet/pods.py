@@ -70,7 +70,8 @@ class Kubelets:
         with self._lock:
             self._lives = {key: each for key, each in self._lives.items() if not each.ended}
             self._lives[life.namespace, life.name] = life
-        life.start()
+            # One that has not begun would count as ended for whoever takes the next pod.
+            life.start()
 
     def keeps(self, pod: Object) -> bool:
         """Whether it is theirs: its deletion is for them to complete."""

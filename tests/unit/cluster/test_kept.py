@@ -40,9 +40,14 @@ def reason(client: MakeClient, tmp_path: Path) -> str:
     return reading.reason
 
 
-def rewrite(file: Path, **changes: Any) -> None:
-    """Another head, with the digest that goes with it."""
+def rewrite(file: Path, versions: dict[str, str] | None = None, **changes: Any) -> None:
+    """Another head, with the digest that goes with it. ``versions``: in the head and in the snapshot."""
     _digest, head, snapshot = file.read_bytes().split(b"\n")
+    if versions is not None:
+        changes["resource_versions"] = versions
+        data = json.loads(snapshot)
+        data["cluster"]["resource_versions"] |= versions
+        snapshot = json.dumps(data).encode()
     rest = b"\n".join((json.dumps(json.loads(head) | changes).encode(), snapshot))
     file.write_bytes(b"\n".join((hashlib.sha256(rest).hexdigest().encode(), rest)))
 
@@ -115,17 +120,39 @@ def test_a_file_that_was_moved_to_another_clusters_place(
     assert reason(client, tmp_path) == f"what is kept is of another cluster: {tmp_path / 'b/objects.snapshot'}"
 
 
+@pytest.mark.parametrize("versions", [{"pods": "1"}, {"unheard-of": "1"}, ["pods"], "pods", None])
+def test_a_snapshot_under_versions_that_are_not_its_own(
+    file: Path, client: MakeClient, tmp_path: Path, versions: Any
+) -> None:
+    """As two runs would leave it that write their snapshots to one path: what lies between would be missed for good."""
+    rewrite(file, resource_versions=versions)
+    assert "is damaged" in reason(client, tmp_path)
+
+
+def test_a_count_that_is_not_the_apis(api: ApiServer, file: Path, client: MakeClient, tmp_path: Path) -> None:
+    """However a state came to lack an object: the next run lists."""
+    _digest, _head, snapshot = file.read_bytes().split(b"\n")
+    data = json.loads(snapshot)
+    data["pods"].pop()
+    head = file.read_bytes().split(b"\n")[1]
+    rest = b"\n".join((head, json.dumps(data).encode()))
+    file.write_bytes(b"\n".join((hashlib.sha256(rest).hexdigest().encode(), rest)))
+    reading = incremental.read(client(), tmp_path)
+    assert reading.reason == f"pods: {PODS - 1} objects are known, and the API has {PODS}"
+    assert dump(reading.snapshot) == dump(listing.read(client()))
+
+
 def test_a_history_that_was_set_back(file: Path, client: MakeClient, tmp_path: Path) -> None:
     """A cluster that was restored from a backup has its identity still, and lower versions."""
     versions = json.loads(file.read_bytes().split(b"\n")[1])["resource_versions"]
-    rewrite(file, resource_versions=dict.fromkeys(versions, "999999"))
+    rewrite(file, dict.fromkeys(versions, "999999"))
     told = reason(client, tmp_path)
     assert told.count("the kept resourceVersion 999999 is newer than the API's") == len(versions)
 
 
 @pytest.mark.parametrize("version", ["", "four", "-1", "٤"])
 def test_versions_that_are_no_numbers(file: Path, client: MakeClient, tmp_path: Path, version: str) -> None:
-    rewrite(file, resource_versions={"pods": version})
+    rewrite(file, {"pods": version})
     assert f"pods: the kept resourceVersion {version!r} is not a number" in reason(client, tmp_path)
 
 

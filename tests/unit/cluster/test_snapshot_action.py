@@ -171,7 +171,7 @@ def test_a_directory_that_cannot_be_written_is_a_warning(run_task: RunTask, kube
     assert run.snapshot["mode"] == "full"
     assert run.snapshot["reason"].startswith("what is kept cannot be read: ")
     (warning,) = run.snapshot["warnings"]
-    assert warning.startswith("the next run has to list the whole cluster: ")
+    assert warning.startswith("what was read could not be kept for the next run: ")
     assert run.node_was_touched
 
 

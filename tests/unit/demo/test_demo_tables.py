@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from lab.demo.cluster import INVENTORY, MANIFESTS, lab_spec, manifests, policy
+from lab.demo.cluster import MANIFESTS, lab_spec, manifests, policy
 from lab.demo.paths import PATHS, SOURCE_POD, WEB_POD, Situation
 
+INVENTORY = MANIFESTS.parent
 FILES = sorted(INVENTORY.rglob("*.yml"))
 POLICIES = ("deny-all-inbound", "allow-go-webapp", "allow-src-ip")
 

@@ -92,7 +92,10 @@ class ActionModule(ControllerAction):
         try:
             reading.keep(path.read_bytes())
         except OSError as error:
-            warnings = [*warnings, f"the next run has to list the whole cluster: {reading.file}: {error.strerror}"]
+            words = (
+                f"what was read could not be kept for the next run: {error.filename or reading.file}: {error.strerror}"
+            )
+            warnings = [*warnings, words]
         told = {"mode": reading.mode, "reason": reading.reason, "events": reading.events}
         return told | ({"warnings": warnings} if warnings else {})
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ class Records:
     def _alone(self, node: str, patience: float) -> Iterator[None]:
         """Raises :class:`OSError` where there can be no lock, :class:`RecordError` when it is held too long."""
         path = self._directory / _LOCKS / node
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        whole_file.make_directory(path.parent)
         with path.open("ab") as file:
             deadline = time.monotonic() + patience
             while not _lock(file):
@@ -128,11 +129,8 @@ class Records:
             yield
 
     def _forget(self, node: str, cluster: str | None) -> None:
-        if cluster is None:
-            paths = sorted(self._directory.glob(f"*/{_NODES}/{node}.json"))
-        else:
-            paths = [self._path(cluster, node)] if _NAME.fullmatch(cluster) else []
-        for path in paths:
+        clusters = self._clusters() if cluster is None else [cluster] if _NAME.fullmatch(cluster) else []
+        for path in [self._path(each, node) for each in clusters]:
             try:
                 path.unlink()
             except (FileNotFoundError, NotADirectoryError):
@@ -142,6 +140,18 @@ class Records:
                     f"the record {path} cannot be removed: {error.strerror or error}. The node was not touched, since "
                     "its record would no longer be true"
                 ) from error
+
+    def _clusters(self) -> list[str]:
+        """Of which there are records. Raises :class:`RecordError` where nobody can tell."""
+        try:
+            return sorted(each.name for each in os.scandir(self._directory) if each.name != _LOCKS)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RecordError(
+                f"the records in {self._directory} cannot be read: {error.strerror or error}. The node was not "
+                "touched, since its record might no longer be true"
+            ) from error
 
     def _remember(self, obstacle: OSError | None, record: Record) -> str:
         """``obstacle``: why there is no lock, without which there is no record."""

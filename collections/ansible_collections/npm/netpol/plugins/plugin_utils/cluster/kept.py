@@ -98,7 +98,11 @@ def projection() -> str:
 def _decoded(head: Mapping[str, Any], text: bytes, path: Path, uid: str) -> Kept:
     if head["format"] != FORMAT or head["version"] != VERSION or head["projection"] != projection():
         raise KeptError(f"what is kept is from another version of the collection, or of Python: {path}")
-    kept = Kept(snapshot.load(text.decode()), head["resource_versions"])
+    kept = Kept(snapshot.load(text.decode()), dict(head["resource_versions"]))
+    # Another run's snapshot under these versions would hide for good what lies between the two.
+    of_snapshot = kept.snapshot.cluster.resource_versions
+    if any(of_snapshot.get(plural) != version for plural, version in kept.versions.items()):
+        raise KeptError(f"what is kept is damaged: {path} has another snapshot than it says")
     if head["cluster"] != uid or kept.snapshot.cluster.uid != uid:
         raise KeptError(f"what is kept is of another cluster: {path}")
     return kept

@@ -154,6 +154,7 @@ class Transport:
         """
         response = self._open("GET", target, timeout, self._headers, preload_content=False)
         if response.status == _OK:
+            self._kept = False
             return Lines(response, partial(self._in_words, timeout=timeout))
         try:
             response.read(cache_content=True)

@@ -31,11 +31,13 @@ class WatchError(Exception):
     """The changes of a resource cannot be told; it has to be listed. Says why."""
 
 
-def version_of_list(client: ApiClient, resource: Resource) -> str:
-    """The resourceVersion that a list has now. Raises :class:`ApiError`."""
+def version_and_size_of_list(client: ApiClient, resource: Resource) -> tuple[str, int | None]:
+    """The resourceVersion that a list has now, and how many objects, if the API says. Raises :class:`ApiError`."""
     page = client.get(resource.path, [("limit", "1")])
-    metadata, _items = checked(page, f"GET {client.connection.host}{resource.path}")
-    return str(metadata.get("resourceVersion") or "")
+    metadata, items = checked(page, f"GET {client.connection.host}{resource.path}")
+    more = metadata.get("remainingItemCount", None if metadata.get("continue") else 0)
+    size = len(items) + more if isinstance(more, int) else None
+    return str(metadata.get("resourceVersion") or ""), size
 
 
 class Changes:
@@ -47,7 +49,7 @@ class Changes:
 
     def __init__(self, client: ApiClient, resource: Resource, since: str, known: Set[Identity]) -> None:
         self.resource = resource
-        self.version = version_of_list(client, resource)
+        self.version, self._size = version_and_size_of_list(client, resource)
         # Each object that changed: projected as it is at the end, alone, or None for one that is gone.
         self.objects: dict[Identity, Gathering | None] = {}
         self.events = 0
@@ -65,10 +67,18 @@ class Changes:
         for attempt in range(_TRIES):
             if attempt:
                 self._lines = self._watch()
-            reason = self._read_once()
+            reason = self._read_once() if self._at < self._goal else ""
             if self._at >= self._goal:
+                self._check_size()
                 return
         raise WatchError(f"{reason} ({_TRIES} times)")
+
+    def _check_size(self) -> None:
+        """What went wrong once, in a state or in the API's history, would otherwise be wrong in every later run."""
+        gone = sum(changed is None for changed in self.objects.values())
+        size = len(self._known | self.objects.keys()) - gone
+        if self._size is not None and size != self._size:
+            raise WatchError(f"{size} objects are known, and the API has {self._size}")
 
     def close(self) -> None:
         if self._lines:

@@ -45,12 +45,15 @@ def divided(addresses: Iterable[str], longest: int) -> dict[str, tuple[str, ...]
 
 
 def chains_by_address(base: str, chains: Mapping[str, Iterable[Rule]]) -> dict[str, str]:
-    """Address of each isolated pod to the chain of its group, from our chains; ``base`` says the direction."""
-    pattern = re.compile(rf"(?<!! ){_ADDRESS_OPTION[base]} (\S+?)(?:/32|/128)? ")
+    """Address of each isolated pod to the chain of its group, from our chains; ``base`` says the direction.
+
+    What is for a network leads to a part, or is somebody else's.
+    """
+    pattern = re.compile(rf"(?<!! ){_ADDRESS_OPTION[base]} ([^\s/]+)(?:/32|/128)? ")
     found: dict[str, str] = {}
     for name in sorted(chains):
         for rule in chains[name] if is_of_dispatch(name, base) else ():
-            if (match := pattern.search(rule.text)) and not is_of_dispatch(rule.target, base):
+            if match := pattern.search(rule.text):
                 found.setdefault(match[1], rule.target)
     return found
 
