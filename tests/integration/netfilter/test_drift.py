@@ -85,6 +85,11 @@ def edit_the_dispatch(each: Node) -> None:
     restore(each, f"-D NPM-INGRESS 1\n-A NPM-INGRESS -d {WEB}/32 -g {chain_name(INGRESS, BACK)}")
 
 
+def open_a_network(each: Node) -> None:
+    """In the place of a line of the dispatch for many pods."""
+    restore(each, "-I NPM-INGRESS 1 -d 10.0.0.0/8 -j ACCEPT")
+
+
 def add_a_member(each: Node) -> None:
     each.ipset(f"add {twin(each, CLIENTS)} 10.66.6.6")
 
@@ -213,6 +218,7 @@ DRIFTS = (
     Drift(repeat_a_rule, "rules repeated or out of order"),
     Drift(reorder_rules, "rules repeated or out of order"),
     Drift(edit_a_rule, f"chain {CHAIN} (shop/clients, shop/deny, shop/net-office): 1 rule missing, 1 rule too many"),
+    Drift(open_a_network, "chain NPM-INGRESS: 1 rule too many"),
     Drift(edit_the_dispatch, "chain NPM-INGRESS: 1 rule missing, 1 rule too many"),
     Drift(add_a_member, f"set {CLIENTS} (shop/clients): 1 member too many"),
     Drift(remove_a_member, f"set {CLIENTS} (shop/clients): 1 member missing"),

@@ -69,6 +69,7 @@ def test_the_way_to_a_pods_chain_is_found_through_the_parts() -> None:
             f":{INGRESS_CHAIN} -",
             f":{part} -",
             f"-A {INGRESS_CHAIN} -d 10.0.0.0/30 -g {part}",
+            f"-A {INGRESS_CHAIN} -d 10.0.8.0/24 -j ACCEPT",
             f"-A {INGRESS_CHAIN} ! -s 10.0.0.9/32 -d 10.0.0.9/32 -g NPM-I-A",
             f"-A {part} ! -s 10.0.0.1/32 -d 10.0.0.1/32 -g NPM-I-A",
             f"-A {part} ! -s 10.0.0.2/32 -d 10.0.0.2/32 -g NPM-I-B",

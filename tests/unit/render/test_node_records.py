@@ -150,6 +150,16 @@ def test_a_record_that_cannot_be_removed_keeps_the_run_from_the_node(records: Re
         enforce(records)
 
 
+def test_records_that_cannot_be_read_keep_a_removal_from_the_node(tmp_path: Path) -> None:
+    """Whoever removes rules and leaves a record lets the next run take them for there."""
+    (tmp_path / "state").touch()
+    with (
+        pytest.raises(RecordError, match=r"the records in .*state cannot be read: .*not touched"),
+        Records(tmp_path / "state").visit(NODE, None, PATIENCE),
+    ):
+        pass
+
+
 def test_another_run_waits_until_the_first_has_left_the_node(records: Records) -> None:
     later = replace(RECORD, target="cd" * 32)
     inside, entered = threading.Event(), threading.Event()
