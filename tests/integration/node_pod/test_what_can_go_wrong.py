@@ -96,6 +96,8 @@ def test_azure_policy_and_quota(reach: Reach, kind: str, words: str) -> None:
 def test_no_namespace(reach: Reach) -> None:
     reach.variables["npm_node_pod_namespace"] = "elsewhere"
     refused(reach, "there is no place for helper pods", 'namespaces "elsewhere" not found')
+    # Ansible says it once as it happens, and once more for the host.
+    assert told(one(reach)).count("there is no place for helper pods") == 2
 
 
 # Starting

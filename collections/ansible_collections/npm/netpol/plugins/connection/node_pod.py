@@ -206,7 +206,8 @@ class Connection(ConnectionBase):
                 tell=self._tell,
             )
         except (NodePodError, AuthError) as error:
-            raise AnsibleConnectionFailure(f"node {self._node_name}: {error}") from error
+            # Ansible would say the causes again, each of which the message has already.
+            raise AnsibleConnectionFailure(f"node {self._node_name}: {error}") from None
         self._connected = True
         return self
 
@@ -276,7 +277,7 @@ class Connection(ConnectionBase):
         try:
             return self._node.run(command, write=write, complain=err.extend, data=data, gate=gate)
         except (NodePodError, ApiError, AuthError) as error:
-            raise AnsibleConnectionFailure(f"node {self._node_name}: {error}") from error
+            raise AnsibleConnectionFailure(f"node {self._node_name}: {error}") from None
 
     def _kubernetes(self) -> dict[str, Any]:
         given = {k: v for k, v in (self.get_option("kubernetes") or {}).items() if k not in _OF_THE_SNAPSHOT}
