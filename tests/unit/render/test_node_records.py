@@ -12,12 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from ansible_collections.npm.netpol.plugins.modules import ruleset
 from ansible_collections.npm.netpol.plugins.plugin_utils import node_records
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import Record, RecordError, Records
 
 NODE = "aks-nodepool1-12345678-vmss000000"
 RECORD = Record("uid-of-the-cluster", NODE, "uid-1", "boot-1", "ab" * 32, "auto", "first", False, True)
 PATIENCE = 30.0
+ROLE = Path(node_records.__file__).parents[2] / "roles" / "enforce"
 
 
 @pytest.fixture
@@ -203,5 +206,9 @@ def test_no_name_leads_out_of_the_directory(records: Records, tmp_path: Path, na
     assert [path.name for path in tmp_path.rglob("*.json")] == ["victim.json"]
 
 
-def test_the_scopes_are_the_modules() -> None:
-    assert node_records.SCOPES == ("all", "changed")
+def test_the_scopes_are_those_that_users_are_told() -> None:
+    module = yaml.safe_load(ruleset.DOCUMENTATION)["options"]["scope"]
+    roles = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    role = roles["main"]["options"]["npm_scope"]
+    assert module["choices"] == role["choices"] == list(node_records.SCOPES)
+    assert module["default"] == role["default"] == node_records.ALL

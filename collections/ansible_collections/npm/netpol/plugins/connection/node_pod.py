@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: node_pod
 short_description: Reach a node through the Kubernetes API alone, by a short-lived privileged pod on it
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs commands and moves files on a node's own mount, network, PID, IPC and UTS namespaces, as root, without SSH.
     It needs the Kubernetes API and nothing else.

@@ -47,7 +47,6 @@ options:
       - If the directory cannot be written, you are warned, and the run goes on.
       - Remove it when a cluster was restored from a backup of its C(etcd). No effect with O(src).
     type: path
-    version_added: 0.2.0
   page_size:
     description:
       - How many objects to ask for at once. If a list expires before its last page is read, it is read again from the
