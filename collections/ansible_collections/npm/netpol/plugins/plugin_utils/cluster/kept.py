@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .. import state_directory, whole_file
 from ..model import problem, snapshot
 from ..model.snapshot import Snapshot, SnapshotFormatError
-from . import gather, project, whole_file
+from . import gather, project
 
 FORMAT = "npm.netpol/objects"
 VERSION = 1
-FILE = "objects.snapshot"
-
-# A UID is from the API and becomes a directory's name.
-_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,99}")
 
 
 class KeptError(ValueError):
@@ -44,9 +40,9 @@ class Kept:
 
 def file_of(directory: Path, uid: str) -> Path:
     """Where a cluster's state is, below the directory for the states of all. Raises :class:`KeptError`."""
-    if not _UID.fullmatch(uid):
+    if not state_directory.is_name(uid):
         raise KeptError(f"the UID of the namespace {gather.IDENTITY_NAMESPACE} is not one: {uid[:100]!r}")
-    return directory / uid / FILE
+    return state_directory.objects(directory, uid)
 
 
 def read(path: Path, uid: str) -> Kept:
