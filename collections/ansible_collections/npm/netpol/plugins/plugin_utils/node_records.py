@@ -10,20 +10,19 @@ knows no more of a node; the machine behind the name, and which start of it, are
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
-from . import state_directory, whole_file
+from . import netfilter, state_directory, templates, whole_file
 
 FORMAT = "npm.netpol/node"
-# To be raised also when what the code makes of equal records changes.
-VERSION = 1
 
 ALL = "all"
 CHANGED = "changed"
@@ -41,7 +40,7 @@ class Record:
     """All that decides what a node is to hold, and on which start of which machine.
 
     ``target`` names what is rendered; ``variant`` and what follows are options of the ruleset module, as asked for.
-    The scripts for the node are left out: a template of them decides how the node gets there.
+    A template of the user's for a script of the node is left out: it decides how the node gets there.
     """
 
     cluster: str
@@ -56,7 +55,7 @@ class Record:
 
     @property
     def content(self) -> bytes:
-        data = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        data = {"format": FORMAT, "code": code(), **asdict(self)}
         return json.dumps(data, sort_keys=True, indent=1).encode() + b"\n"
 
     @property
@@ -67,6 +66,16 @@ class Record:
 
 
 Remember = Callable[[Record], str]
+
+
+@cache
+def code() -> str:
+    """Names the code between what is rendered and what the node then holds: another may make something else of it."""
+    digest = hashlib.sha256()
+    for directory, pattern in ((Path(str(netfilter.__file__)).parent, "*.py"), (templates.NODE_SCRIPTS, "*.j2")):
+        for path in sorted(directory.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 class Records:
