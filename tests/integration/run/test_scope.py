@@ -230,7 +230,7 @@ def test_a_record_that_cannot_be_written_is_a_warning_and_the_node_is_enforced(l
 
 def test_a_scope_that_cannot_be_is_refused_before_any_node(lab: Lab, tmp_path: Path) -> None:
     for state, scope, message in (
-        ("", "changed", "npm_scope is changed, but npm_state_dir is not set"),
+        ("", "changed", "npm_scope is changed, but neither npm_state_dir nor npm_state_configmap is set"),
         (str(tmp_path), "some", "value of scope must be one of: all, changed, got: some"),
     ):
         output, visited = Runs(lab, tmp_path).look(scope=scope, state_dir=state)

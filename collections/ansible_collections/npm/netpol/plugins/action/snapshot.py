@@ -36,7 +36,8 @@ class ActionModule(ApiAction):
         if parameters["src"]:
             snapshot, details = self._from_manifests(parameters["src"])
             return self._written(snapshot, parameters["path"]) | details
-        return self._from_api(parameters, self.place(parameters["state_configmap"]))
+        configmap = parameters["state_configmap"]
+        return self._from_api(parameters, self.place(configmap) if configmap else None)
 
     def _from_manifests(self, paths: list[str]) -> tuple[Snapshot, dict[str, Any]]:
         try:

@@ -44,10 +44,10 @@ class ApiAction(ControllerAction):
             tell=self._display.vv,
         )
 
-    def place(self, text: str | None) -> Place | None:
-        """Where the state's ConfigMap is; None where there is to be none."""
+    def place(self, text: str) -> Place:
+        """Where the state's ConfigMap is; ends the task where that is no place."""
         try:
-            return Place.of(text) if text else None
+            return Place.of(text)
         except ValueError as error:
             self.fail(f"no node was touched: state_configmap: {error}")
 

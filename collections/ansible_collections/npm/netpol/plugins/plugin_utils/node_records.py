@@ -94,6 +94,24 @@ class Records:
         except OSError:
             return False
 
+    def content_of(self, cluster: str, node: str) -> str:
+        """The content of a node's record; "" where there is none."""
+        try:
+            return self._path(cluster, node).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def take_over(self, record: Record) -> None:
+        """Have a record that another controller has left. Raises :class:`OSError`."""
+        path = self._path(record.cluster, record.node)
+        whole_file.make_directory(path.parent)
+        path.write_bytes(record.content)
+
+    def forget(self, node: str) -> None:
+        """Have no record of the node, of whatever cluster. Raises :class:`RecordError`."""
+        if state_directory.is_name(node):
+            self._forget(node, None)
+
     @contextmanager
     def visit(self, node: str, cluster: str | None, patience: float) -> Iterator[Remember]:
         """A visit to ``node``: it has no record any more, and no other run that keeps records here is at it meanwhile.

@@ -45,7 +45,14 @@ _PLACE = re.compile(rf"(?P<namespace>{_WORD})/(?P<name>{_WORD})")
 
 
 class StoreError(Exception):
-    """Nothing can be read from the store, or written to it. The message names the ConfigMap, and says why."""
+    """Nothing can be read from the store, or written to it. The message names the ConfigMap, and says why.
+
+    ``passing``: it may be otherwise later, without anybody's doing.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class _PartGoneError(StoreError):
@@ -277,7 +284,9 @@ class ConfigMapStore:
         hint = ""
         if error.status in (_FORBIDDEN, _NOT_FOUND) and ("cannot " in said or "namespaces" in said):
             hint = " (the collection's docs/state-rbac.yaml makes a namespace and the rights)"
-        return StoreError(f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}")
+        return StoreError(
+            f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}", passing=error.transient
+        )
 
 
 def _divided(content: bytes | None, digest: str) -> tuple[_Entry | None, list[bytes]]:
