@@ -65,6 +65,7 @@ def begin(
     except StoreError as error:
         marked = False
         doubtful = not check_mode and (not visited.isdisjoint(found.records) if store.known else error.passing)
+        doubtful = doubtful and not _is_emptied(store)
         warnings.append(f"the next run with npm_scope changed visits the nodes that this one visits: {error}")
     if directory.exists():
         shutil.rmtree(directory)
@@ -99,6 +100,15 @@ def end(store: ConfigMapStore, directory: Path) -> list[str]:
             raise
         warnings.append(f"the next run with npm_scope changed visits the nodes that this one has visited: {error}")
     return warnings
+
+
+def _is_emptied(store: ConfigMapStore) -> bool:
+    """Whether nothing is known of any node any more: that takes no room, which may be what there was not."""
+    try:
+        store.change(BLOB, lambda: None)
+    except StoreError:
+        return False
+    return True
 
 
 def _is_held(record: Record, found: SharedRecords) -> bool:
