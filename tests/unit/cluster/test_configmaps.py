@@ -260,6 +260,15 @@ def test_a_request_that_is_sent_again_meets_its_own_work(api: ApiServer, store: 
     assert len(objects(api)) == 2
 
 
+def test_where_nobody_knows_what_was_done_nothing_is_taken_away(api: ApiServer, store: MakeStore) -> None:
+    store().write("objects", b"first")
+    api.faults.add(Fault("cut", resource="configmaps", verb="update"))
+    with pytest.raises(StoreError, match="the connection broke off"):
+        store().write("objects", b"second")
+    api.faults.clear()
+    assert store().read("objects") == b"second"
+
+
 @pytest.mark.parametrize(
     ("verb", "code", "message"),
     [

@@ -150,7 +150,6 @@ def test_what_is_not_whole_is_no_state_and_is_mended(
     assert warning == f"what is kept in the cluster was not used: {reading.reason}"
     assert read().mode == "incremental"
     harm(api)
-    api.store.load([pod("new")])
     with_file = read(tmp_path)
     assert (with_file.mode, len(with_file.warnings)) == ("incremental", 1)
     assert read().mode == "incremental"
