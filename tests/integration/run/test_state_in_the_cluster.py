@@ -13,7 +13,7 @@ import yaml
 from lab.api import Fault
 from lab.lab import Lab
 
-from .playbooks import FIRST, ROOT, SECOND, Output, policy, run, visits
+from .playbooks import FIRST, ROOT, SECOND, Output, inventory_with, policy, run, visits
 
 pytestmark = pytest.mark.root
 
@@ -111,6 +111,7 @@ def test_a_run_over_all_and_a_look_leave_what_they_find(containers: Containers) 
     assert containers.changed() == []
 
 
+@pytest.mark.full
 def test_each_run_changes_the_records_of_its_own_nodes(containers: Containers) -> None:
     hook = {"hook": "after_kube_services"}
     assert containers.changed("--limit", SECOND, **hook) == [SECOND]
@@ -118,6 +119,15 @@ def test_each_run_changes_the_records_of_its_own_nodes(containers: Containers) -
     assert containers.changed("--limit", SECOND, **hook) == []
     assert containers.changed() == [SECOND]
     assert containers.changed() == []
+
+
+def test_options_may_differ_from_host_to_host(containers: Containers, tmp_path: Path) -> None:
+    """Even if the first one, for which a task that runs once is templated, is alone in having its own."""
+    hosts = yaml.safe_load(containers.lab.inventory.read_text())["npm_nodes"]["hosts"]
+    own = {"npm_hook": "after_kube_services", "npm_accept": "yes"}
+    inventory = inventory_with(containers.lab, tmp_path / "hosts.yml", {FIRST: {**(hosts[FIRST] or {}), **own}})
+    assert containers.changed("-i", str(inventory)) == [FIRST]
+    assert containers.changed("-i", str(inventory)) == []
 
 
 def test_a_node_that_failed_is_visited_until_it_succeeds(containers: Containers) -> None:
@@ -149,6 +159,7 @@ def test_a_run_that_dies_leaves_no_record_of_what_it_began(containers: Container
     assert containers.changed() == []
 
 
+@pytest.mark.full
 def test_the_role_in_one_play_does_all_of_it(containers: Containers, tmp_path: Path) -> None:
     play = tmp_path / "role.yml"
     play.write_text("- {hosts: npm_nodes, gather_facts: false, roles: [npm.netpol.enforce]}\n")
@@ -167,6 +178,7 @@ def test_what_is_removed_is_forgotten(containers: Containers) -> None:
     assert containers.changed() == []
 
 
+@pytest.mark.full
 def test_a_directory_of_runs_without_the_config_map_forgets_what_is_visited(
     containers: Containers, tmp_path: Path
 ) -> None:
@@ -196,7 +208,7 @@ def test_the_manifests_give_the_rights_for_all_of_it(containers: Containers) -> 
     }
 
 
-@pytest.mark.parametrize("code", [403, 413])
+@pytest.mark.parametrize("code", [403, pytest.param(413, marks=pytest.mark.full)])
 def test_a_store_that_takes_nothing_is_a_warning_and_all_nodes_are_enforced(
     lab: Lab, tmp_path: Path, code: int
 ) -> None:
@@ -226,10 +238,11 @@ def test_records_that_may_have_become_untrue_fail_the_run_when_its_work_is_done(
     )
 
 
+@pytest.mark.full
 def test_records_that_could_not_be_taken_out_at_first_are_taken_out_at_last(containers: Containers) -> None:
     lab = containers.lab
-    # The first is of the objects.
-    lab.api.add_fault(Fault("status", resource="configmaps", verb="update", code=403, skip=1, times=1))
+    # The first is of the objects; the next two would change the records, and then empty them.
+    lab.api.add_fault(Fault("status", resource="configmaps", verb="update", code=403, skip=1, times=2))
     lab.relabel_pod("shop/web-2", {"app": "open"})
     output, visited = containers.look(scope="changed")
     assert (output.code, visited) == (0, [SECOND]), output.text

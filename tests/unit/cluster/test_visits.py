@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils import visits
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps import ConfigMapStore, Place, StoreError
-from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import Record, Records
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import ALL, CHANGED, Record, Records
 from ansible_collections.npm.netpol.plugins.plugin_utils.shared_records import BLOB
 from lab.api import ApiServer, Fault
 from small_cluster import namespace
@@ -31,13 +31,14 @@ class Run:
         self.directory = directory
 
     def begin(self, wanted: dict[str, Record | None], *, check_mode: bool = False) -> tuple[list[str], list[str]]:
-        begun, warnings = visits.begin(self._store(), self.directory, RECORD.cluster, wanted, check_mode=check_mode)
+        cluster = next((record.cluster for record in wanted.values() if record), RECORD.cluster)
+        begun, warnings = visits.begin(self._store(), self.directory, cluster, wanted, check_mode=check_mode)
         return list(begun.nodes), warnings
 
-    def visit(self, record: Record, *, fails: bool = False) -> bool:
+    def visit(self, record: Record, *, scope: str = CHANGED, fails: bool = False) -> bool:
         """False where the node is left out."""
         records = Records(self.directory)
-        if records.hold(record):
+        if scope == CHANGED and records.hold(record):
             return False
         with records.visit(record.node, record.cluster, 1) as remember:
             if not fails:
@@ -101,7 +102,7 @@ def test_a_run_over_all_visits_what_is_known_and_writes_twice(api: ApiServer, ne
     api.requests.clear()
     run = new_run()
     assert run.begin({"n1": None})[0] == ["n1"]
-    assert run.visit(RECORD)
+    assert run.visit(RECORD, scope=ALL)
     assert run.end() == []
     assert asked(api).count("update") == 2
     assert not whole_run(new_run())
@@ -118,15 +119,53 @@ def test_the_visits_of_another_directory_are_not_known(new_run: MakeRun) -> None
     assert run.visit(RECORD)
 
 
-def test_a_node_that_failed_or_was_not_reached_has_no_record(new_run: MakeRun) -> None:
+def test_a_node_that_failed_has_no_record(new_run: MakeRun) -> None:
     both = {"n1": RECORD, "n2": replace(RECORD, node="n2")}
     for record in both.values():
         assert whole_run(new_run(), record)
     run = new_run()
     run.begin(dict.fromkeys(both))
-    assert run.visit(RECORD, fails=True)
+    assert run.visit(RECORD, scope=ALL, fails=True)
+    assert run.visit(both["n2"], scope=ALL)
     assert run.end() == []
-    assert new_run().begin(dict(both))[0] == ["n1", "n2"]
+    assert new_run().begin(dict(both))[0] == ["n1"]
+
+
+def test_a_node_that_its_task_leaves_out_after_all_keeps_its_record(api: ApiServer, new_run: MakeRun) -> None:
+    """The task has the node's own variables, of which the beginning may have known others."""
+    assert whole_run(new_run())
+    run = new_run()
+    assert run.begin({"n1": replace(RECORD, hook="after_kube_services")})[0] == ["n1"]
+    assert not run.visit(RECORD)
+    assert run.end() == []
+    assert not whole_run(new_run())
+
+
+def test_a_node_that_its_task_visits_after_all_has_no_record_then(new_run: MakeRun) -> None:
+    assert whole_run(new_run())
+    for fails in (False, True):
+        run = new_run()
+        assert run.begin({"n1": RECORD})[0] == []
+        assert run.visit(replace(RECORD, hook="after_kube_services"), fails=fails)
+        assert run.end() == []
+        assert whole_run(new_run())
+
+
+def test_a_node_that_the_run_does_not_come_to_keeps_its_record(new_run: MakeRun) -> None:
+    assert whole_run(new_run())
+    run = new_run()
+    assert run.begin({"n1": None})[0] == ["n1"]
+    assert run.end() == []
+    assert not whole_run(new_run())
+
+
+@pytest.mark.parametrize("name", ["..", "../n1", "", "a/b"])
+def test_no_name_leads_out_of_the_runs_directory(new_run: MakeRun, name: str, tmp_path: Path) -> None:
+    run = new_run()
+    run.begin({name: None})
+    run.end()
+    assert whole_run(new_run())
+    assert {path.name for path in tmp_path.rglob("*.json")} == {"n1.json", "visits.json"}
 
 
 def test_check_mode_writes_nothing_and_leaves_out_what_is_known(api: ApiServer, new_run: MakeRun) -> None:
@@ -267,7 +306,7 @@ def test_two_beginnings_at_once_find_each_other(api: ApiServer, new_run: MakeRun
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigMapStore, "read", read)
         second.begin({"n1": None})
-    assert first.visit(RECORD)
-    assert second.visit(RECORD)
+    for run in (first, second):
+        assert run.visit(RECORD, scope=ALL)
     assert first.end() == second.end() == []
     assert new_run().begin({"n1": RECORD})[0] == ["n1"]

@@ -101,11 +101,12 @@ class Records:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def take_over(self, record: Record) -> None:
-        """Have a record that another controller has left. Raises :class:`OSError`."""
-        path = self._path(record.cluster, record.node)
-        whole_file.make_directory(path.parent)
-        path.write_bytes(record.content)
+    def take_over(self, cluster: str, node: str, content: str) -> None:
+        """Have the record that another controller has left of a node. Raises :class:`OSError`."""
+        if state_directory.is_name(cluster) and state_directory.is_name(node):
+            path = self._path(cluster, node)
+            whole_file.make_directory(path.parent)
+            path.write_text(content, encoding="utf-8")
 
     def forget(self, node: str) -> None:
         """Have no record of the node, of whatever cluster. Raises :class:`RecordError`."""

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The visits of one run: which nodes it goes to, as far as the store in the cluster knows, and what they leave there.
+"""The visits of one run: which nodes it may go to, as the store in the cluster knows them, and what they leave there.
 
-Between beginning and end the records are files in a directory of the run's own, where its visits remove and write them.
+Between beginning and end the records are files in a directory of the run's own. There each node's task decides whether
+it visits, and there a visit removes and writes the record. It is no harm if more nodes are expected to be visited.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -24,15 +26,16 @@ _FILE = "visits.json"
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """``nodes``: those that are visited. ``cluster``: whose they are; "" where they are to hold nothing.
+    """``nodes``: those that are expected to be visited. ``cluster``: whose; "" where they are to hold nothing.
 
-    ``marked``: the store says that they are visited. ``doubtful``: it may still have records of them, which the visits
-    make untrue.
+    ``left_out``: of each other node, the digest of its record. ``marked``: the store says which nodes are visited.
+    ``doubtful``: it may still have records of them, which the visits make untrue.
     """
 
     cluster: str
     mark: str
     nodes: tuple[str, ...]
+    left_out: Mapping[str, str]
     marked: bool
     doubtful: bool
 
@@ -40,7 +43,7 @@ class Visits:
 def begin(
     store: ConfigMapStore, directory: Path, cluster: str, wanted: Mapping[str, Record | None], *, check_mode: bool
 ) -> tuple[Visits, list[str]]:
-    """Take the records of the nodes that are visited out of the store, and the others into ``directory``.
+    """Take all records into ``directory``, and out of the store those of the nodes that are visited.
 
     ``wanted``: of each node of the run the record with which it is left out; None for one that is visited whatever is
     known. Returns warnings too. Raises :class:`OSError` where ``directory`` can't be written.
@@ -70,10 +73,10 @@ def begin(
     if directory.exists():
         shutil.rmtree(directory)
     records = Records(directory)
-    for node, record in wanted.items():
-        if record and node not in visited:
-            records.take_over(record)
-    visits = Visits(cluster, mark, tuple(sorted(visited)), marked, doubtful)
+    for node in wanted.keys() & found.records.keys():
+        records.take_over(cluster, node, found.records[node])
+    left_out = {node: _digest(found.records[node]) for node in wanted.keys() - visited}
+    visits = Visits(cluster, mark, tuple(sorted(visited)), left_out, marked, doubtful)
     whole_file.write(directory / _FILE, json.dumps(asdict(visits)).encode())
     return visits, warnings
 
@@ -88,18 +91,26 @@ def end(store: ConfigMapStore, directory: Path) -> list[str]:
     except FileNotFoundError:
         return []
     visits = Visits(**told)
-    if not visits.nodes or not (visits.marked or visits.doubtful):
+    records = Records(directory)
+    left = {node: records.content_of(visits.cluster, node) for node in (*visits.nodes, *visits.left_out)}
+    # As where a play's variables are others than those with which the run began.
+    unexpected = {node for node, digest in visits.left_out.items() if _digest(left[node]) != digest}
+    nodes = {*visits.nodes, *unexpected}
+    if not nodes or not (visits.marked or visits.doubtful or unexpected):
         return []
+    left = {node: content for node, content in left.items() if content}
     warnings: list[str] = []
-    records, nodes = Records(directory), set(visits.nodes)
-    left = {node: content for node in nodes if (content := records.content_of(visits.cluster, node))}
     try:
         store.change(BLOB, lambda: _read(store, warnings).ended(nodes, visits.mark, left).content)
     except StoreError as error:
-        if visits.doubtful:
+        if visits.doubtful or unexpected:
             raise
         warnings.append(f"the next run with npm_scope changed visits the nodes that this one has visited: {error}")
     return warnings
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _is_emptied(store: ConfigMapStore) -> bool:
