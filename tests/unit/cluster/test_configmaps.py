@@ -155,7 +155,9 @@ def test_a_blob_that_is_not_whole_is_none_and_the_next_writer_mends_it(
     assert len(objects(api)) == 5
 
 
-@pytest.mark.parametrize("said", ["", "[]", "{}", '{"sha256": 1}', '{"sha256": "a", "parts": "b"}'])
+@pytest.mark.parametrize(
+    "said", ["", "[]", "{}", '{"sha256": 1}', *(f'{{"sha256": "a", "parts": {parts}}}' for parts in ('"b"', 0, 10**9))]
+)
 def test_a_head_that_somebody_edited_says_nothing(api: ApiServer, store: MakeStore, said: str) -> None:
     store().write("objects", b"first")
     api.store.apply(objects(api)["production"] | {"data": {"objects": said}})

@@ -213,7 +213,9 @@ def test_what_may_not_be_read_has_no_records_of_ours(api: ApiServer, new_run: Ma
     "fault",
     [
         Fault("status", resource="configmaps", verb="update", code=403, message="denied"),
+        Fault("status", resource="configmaps", verb="update", code=409),
         Fault("status", resource="configmaps", code=503),
+        Fault("status", resource="configmaps", code=401),
     ],
     ids=lambda fault: f"{fault.verb} {fault.code}",
 )

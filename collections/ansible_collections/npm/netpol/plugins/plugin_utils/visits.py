@@ -67,8 +67,8 @@ def begin(
             store.change(BLOB, change)
     except StoreError as error:
         marked = False
-        doubtful = not check_mode and (not visited.isdisjoint(found.records) if store.known else error.passing)
-        doubtful = doubtful and not _is_emptied(store)
+        may_be_there = not visited.isdisjoint(found.records) if store.known else not error.foreign
+        doubtful = not check_mode and may_be_there and not _is_emptied(store)
         warnings.append(f"the next run with npm_scope changed visits the nodes that this one visits: {error}")
     if directory.exists():
         shutil.rmtree(directory)

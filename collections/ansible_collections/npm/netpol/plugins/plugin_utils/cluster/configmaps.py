@@ -38,6 +38,7 @@ _PART = "part"
 # More takes three times as long for 3 % less.
 _LEVEL = 6
 _ATTEMPTS = 8
+_MOST_PARTS = 1000
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 # A label has room for as much.
 _WORD = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -47,12 +48,12 @@ _PLACE = re.compile(rf"(?P<namespace>{_WORD})/(?P<name>{_WORD})")
 class StoreError(Exception):
     """Nothing can be read from the store, or written to it. The message names the ConfigMap, and says why.
 
-    ``passing``: it may be otherwise later, without anybody's doing.
+    ``foreign``: whatever is there, it is nothing that was written with these rights.
     """
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, foreign: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.foreign = foreign
 
 
 class _PartGoneError(StoreError):
@@ -87,9 +88,6 @@ class _Entry:
     sha256: str
     parts: int
 
-    def names(self, place: Place, blob: str) -> list[str]:
-        return [f"{place.name}-{blob}-{self.sha256[:12]}-{number}" for number in range(self.parts)]
-
     def written(self) -> str:
         return json.dumps({"sha256": self.sha256, "parts": self.parts}, sort_keys=True)
 
@@ -98,9 +96,10 @@ class _Entry:
         """None where nothing of use is said, as by somebody who edited it."""
         try:
             said = json.loads(text)
-            return cls(str(said["sha256"]), int(said["parts"]))
+            entry = cls(str(said["sha256"]), int(said["parts"]))
         except (ValueError, KeyError, TypeError):
             return None
+        return entry if 0 < entry.parts <= _MOST_PARTS else None
 
 
 class ConfigMapStore:
@@ -155,39 +154,54 @@ class ConfigMapStore:
         It is asked again whenever another writer was quicker, and reads then what that one has left. Raises
         :class:`StoreError`, after which nothing has changed, or nobody knows.
         """
-        obsolete: set[str] = set()
-        written: dict[str, bytes] = {}
+        # Of all heads that were met on the way, and of our own tries.
+        names: set[str] = set()
+        written: set[str] = set()
         for _attempt in range(_ATTEMPTS):
             content = change()
             old = self._entry(blob)
-            digest = hashlib.sha256(content).hexdigest() if content is not None else ""
-            entry, parts = old, list[bytes]()
-            if digest != (old.sha256 if old else "") or old in self._unreadable:
-                entry, parts = _divided(content, digest)
-            names = entry.names(self.place, blob) if entry else []
-            obsolete.update(old.names(self.place, blob) if old else (), names)
+            entry, parts = old, dict[str, bytes]()
+            if _digest(content) != (old.sha256 if old else "") or old in self._unreadable:
+                entry, parts = self._divided(blob, content)
+            current = self._names(blob, entry)
+            names |= current | self._names(blob, old)
             try:
-                self._write_parts({name: part for name, part in zip(names, parts, strict=False) if name not in written})
-                written.update(zip(names, parts, strict=False))
+                self._write_parts({name: part for name, part in parts.items() if name not in written})
+                written.update(parts)
                 done = entry == old or self._replace_head(blob, entry)
             except StoreError:
                 if self._head is not None and entry != old:
-                    self._delete_parts(set(names))
+                    self._delete_parts(current)
                 raise
             if done:
                 self._unreadable.clear()
-                self._delete_parts(obsolete.difference(names))
+                self._delete_parts(names - current)
                 return
         raise StoreError(f"the ConfigMap {self.place} was changed by others {_ATTEMPTS} times in a row")
 
     def _content(self, blob: str, entry: _Entry) -> bytes:
         try:
-            content = gzip.decompress(b"".join(map(self._part, entry.names(self.place, blob))))
+            content = gzip.decompress(b"".join(self._part(self._name(blob, entry, at)) for at in range(entry.parts)))
         except (OSError, EOFError, zlib.error) as error:
             raise StoreError(f"the ConfigMap {self.place} has a damaged state ({blob}): {error}") from error
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
+        if _digest(content) != entry.sha256:
             raise StoreError(f"the ConfigMap {self.place} has another state ({blob}) than it says")
         return content
+
+    def _divided(self, blob: str, content: bytes | None) -> tuple[_Entry | None, dict[str, bytes]]:
+        """How a blob is stored, part by part: the same content in the same bytes each time."""
+        if content is None:
+            return None, {}
+        compressed = gzip.compress(content, _LEVEL, mtime=0)
+        parts = [compressed[start : start + LARGEST_PART] for start in range(0, len(compressed), LARGEST_PART)]
+        entry = _Entry(_digest(content), len(parts))
+        return entry, {self._name(blob, entry, at): part for at, part in enumerate(parts)}
+
+    def _names(self, blob: str, entry: _Entry | None) -> set[str]:
+        return {self._name(blob, entry, at) for at in range(entry.parts)} if entry else set()
+
+    def _name(self, blob: str, entry: _Entry, at: int) -> str:
+        return f"{self.place.name}-{blob}-{entry.sha256[:12]}-{at}"
 
     def _entry(self, blob: str) -> _Entry | None:
         return _Entry.read(self._data().get(blob))
@@ -207,13 +221,14 @@ class ConfigMapStore:
         except ApiError as error:
             if error.status == _NOT_FOUND:
                 return self._config_map(self.place.name)
-            raise self._refused(error) from error
+            raise self._refused(error, foreign=error.status == _FORBIDDEN) from error
         metadata = head.get("metadata") if isinstance(head, dict) else None
         labels = metadata.get("labels") if isinstance(metadata, dict) else None
         if not isinstance(labels, dict) or labels.get(MANAGER_LABEL) != MANAGER:
             raise StoreError(
                 f"the ConfigMap {self.place} is somebody else's: it has no label {MANAGER_LABEL}: {MANAGER}, and is "
-                "left as it is"
+                "left as it is",
+                foreign=True,
             )
         return dict(head)
 
@@ -279,20 +294,14 @@ class ConfigMapStore:
     def _path(self, name: str = "") -> str:
         return "/".join(filter(None, (f"/api/v1/namespaces/{self.place.namespace}/configmaps", name)))
 
-    def _refused(self, error: ApiError) -> StoreError:
+    def _refused(self, error: ApiError, *, foreign: bool = False) -> StoreError:
         said = error.message or error.reason
         hint = ""
         if error.status in (_FORBIDDEN, _NOT_FOUND) and ("cannot " in said or "namespaces" in said):
             hint = " (the collection's docs/state-rbac.yaml makes a namespace and the rights)"
-        return StoreError(
-            f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}", passing=error.transient
-        )
+        return StoreError(f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}", foreign=foreign)
 
 
-def _divided(content: bytes | None, digest: str) -> tuple[_Entry | None, list[bytes]]:
-    """How a blob is stored: the same content in the same bytes each time."""
-    if content is None:
-        return None, []
-    compressed = gzip.compress(content, _LEVEL, mtime=0)
-    parts = [compressed[start : start + LARGEST_PART] for start in range(0, len(compressed), LARGEST_PART)]
-    return _Entry(digest, len(parts)), parts
+def _digest(content: bytes | None) -> str:
+    """In hex; "" for none."""
+    return hashlib.sha256(content).hexdigest() if content is not None else ""
