@@ -128,16 +128,6 @@ def dump(ruleset: Ruleset) -> str:
     return json.dumps(data, default=_plain, sort_keys=True, separators=(",", ":"))
 
 
-def without_members(ruleset: Ruleset) -> Ruleset:
-    """The same, with every set empty: what is a node's own."""
-    families = {}
-    for family in Family:
-        ours = ruleset.family(family)
-        sets = tuple(PeerSet(each.name, each.kind, ()) for each in ours.sets)
-        families[family] = FamilyRuleset(sets, ours.chains, ours.ingress, ours.egress)
-    return Ruleset(ruleset.node, families[Family.IPV4], families[Family.IPV6])
-
-
 def load(text: str) -> Ruleset:
     """Read the JSON form.
 
