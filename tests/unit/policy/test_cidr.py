@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Family
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.cidr import (
-    is_plain_address,
+    are_plain_addresses,
     networks,
     parse_address,
     parse_cidr,
@@ -81,16 +81,25 @@ words = st.sampled_from(
 @example("1:2:3:4:5:6:7::")
 @example("1:2:3:4:5:6::7")
 @example("1:2:3:4:5::6:7")
+@example("1:0:3:4:5:6:7:0")
+@example("1:0:0:4:5:6:7:8")
+@example("1:0::4")
+@example("1::0:4")
+@example("1::4:0:0")
+@example("1:0:0:4::5")
+@example("1:2:3:4:5:6:7:8:9")
 def test_what_is_called_plain_is_an_address_in_its_one_spelling(text: str) -> None:
-    if is_plain_address(text):
+    if are_plain_addresses([text]):
         read = parse_address(text)
         assert read.number
         assert str(read) == text
 
 
-@pytest.mark.parametrize("text", ["10.244.1.7", "192.0.2.255", "fd00:10::2:4a3f", "2001:db8::1", "fd12:3:4:5:6:7:8:9"])
+@pytest.mark.parametrize(
+    "text", ["10.244.1.7", "192.0.2.255", "fd00:10::2:4a3f", "2001:db8::1", "fd12:3:4:5:6:7:8:9", "fd00:10::1:0"]
+)
 def test_usual_addresses_are_plain(text: str) -> None:
-    assert is_plain_address(text)
+    assert are_plain_addresses([text])
 
 
 @given(st.sampled_from(["10.1.2.3/{}", "255.255.255.255/{}"]), st.integers(0, 32))

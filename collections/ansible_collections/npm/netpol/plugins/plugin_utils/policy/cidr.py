@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 
@@ -24,12 +24,11 @@ _VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
 _IPV4 = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _GROUP = "[1-9a-f][0-9a-f]{0,3}"
-# By the number of colons. IPv6 either whole or with a gap, and no zero beside it or anywhere else.
-_PLAIN_ADDRESSES = {
-    0: re.compile(rf"(?!0){_OCTET}(?:\.{_OCTET}){{3}}"),
-    **dict.fromkeys(range(2, 7), re.compile(f"{_GROUP}(?::{_GROUP})*::{_GROUP}(?::{_GROUP})*")),
-    7: re.compile(f"{_GROUP}(?::{_GROUP}){{7}}"),
-}
+# No zero at the beginning, beside another one, or beside the gap; with a gap less than eight groups.
+_GROUPS = f"{_GROUP}(?::(?:{_GROUP}|0(?=:[1-9a-f]|\n)))*"
+_WHOLE = f"(?=(?:[^:\n]+:){{7}}[^:\n]+\n){_GROUPS}"
+_WITH_GAP = f"(?!(?:[^:\n]*:){{7}}){_GROUPS}::{_GROUPS}"
+_PLAIN_ADDRESSES = re.compile(rf"(?>(?>(?!0){_OCTET}(?:\.{_OCTET}){{3}}|{_WHOLE}|{_WITH_GAP})\n)*+")
 _PREFIX_LENGTH = re.compile(r"[0-9]+")
 
 
@@ -95,13 +94,13 @@ def parse_cidr(text: str) -> Network:
     return Network(address.family, address.number >> host_bits << host_bits, int(length_text))
 
 
-def is_plain_address(text: str) -> bool:
-    """Whether this surely is an address, in its one spelling, and not 0.x.x.x. False says nothing: read it then.
+def are_plain_addresses(texts: Collection[str]) -> bool:
+    """Whether all surely are addresses, each in its one spelling, and not 0.x.x.x. False says nothing: read them then.
 
-    Nearly every address of a pod is plain, which is seen in a tenth of the time that it takes to read and spell one.
+    Nearly all addresses of pods are plain, which is seen in a tenth of the time that it takes to read and spell them.
     """
-    pattern = _PLAIN_ADDRESSES.get(text.count(":"))
-    return pattern is not None and pattern.fullmatch(text) is not None
+    text = "".join([f"{each}\n" for each in texts])
+    return text.count("\n") == len(texts) and _PLAIN_ADDRESSES.fullmatch(text) is not None
 
 
 def spell_address(family: Family, number: int) -> str:

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 from ..model.problem import Problem
 from ..model.ruleset import Family
 from ..model.snapshot import Pod
-from .cidr import is_plain_address, parse_address
+from .cidr import are_plain_addresses, parse_address
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _IGNORED = "the address is ignored for this pod"
@@ -44,6 +44,8 @@ def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
     """
     problems: list[Problem] = []
     live = [pod for pod in pods if not pod.host_network and pod.phase not in _FINISHED]
+    if _are_plain([address for pod in live for address in pod.ips]):
+        return [LivePod(pod, pod.ips) for pod in live], []
     claimed = [pod.ips if _are_plain(pod.ips) else _read_addresses(pod, problems) for pod in live]
     contested = {address for address, count in Counter(chain.from_iterable(claimed)).items() if count > 1}
     owners: dict[str, Pod] = {}
@@ -64,9 +66,9 @@ def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
     return result, problems
 
 
-def _are_plain(texts: tuple[str, ...]) -> bool:
-    """Whether there is nothing about a pod's addresses to be read: nearly always."""
-    return all(map(is_plain_address, texts)) and len(set(texts)) == len(texts)
+def _are_plain(texts: Collection[str]) -> bool:
+    """Whether there is nothing about these addresses to be read, and none that stands twice: nearly always."""
+    return len(set(texts)) == len(texts) and are_plain_addresses(texts)
 
 
 def _read_addresses(pod: Pod, problems: list[Problem]) -> tuple[str, ...]:
