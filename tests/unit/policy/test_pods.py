@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction, Family, dump
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction, Family
 from unit.policy.clusters import OUTSIDE, World, pod, policy
 
 WEB = pod("shop/web", "10.0.0.1")
@@ -20,7 +20,7 @@ def test_rule_29_a_pod_of_the_hosts_network_is_no_subject_and_no_peer() -> None:
     assert not them.reaches("host", "web")
     by_block = policy("shop/q", "{ingress: [{from: [{ipBlock: {cidr: 192.168.0.4/32}}]}]}")
     assert World.of(WEB, host, FROM_PODS, by_block).reaches("host", "web")
-    assert not any("192.168.0.4" in dump(ruleset) for ruleset in them.rulesets)
+    assert not any("192.168.0.4" in repr(ruleset) for ruleset in them.rulesets)
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])

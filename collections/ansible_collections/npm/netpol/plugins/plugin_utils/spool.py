@@ -175,7 +175,7 @@ def read_rendered(directory: Path, node: str) -> Rendered:
     found = _read_node(directory, node)
     rendered = Rendered(_read_sets(directory / _SETS, found.places), found.iptables, found.ip6tables)
     if rendered.id != found.target:
-        raise SpoolError(f"{_node_file(directory, node)}: this or {_SETS} changed after it was rendered")
+        raise SpoolError(f"{_node_file(directory, node)}: this or sets.restore changed after it was rendered")
     return rendered
 
 
