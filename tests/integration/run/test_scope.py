@@ -65,9 +65,10 @@ def runs(lab: Lab, tmp_path: Path) -> Runs:
 
 
 def test_nobody_comes_where_nothing_has_changed_in_check_mode_neither(runs: Runs) -> None:
-    for arguments in ((), ("--check", "--diff")):
+    for arguments in (("-v",), ("-v", "--check", "--diff")):
         output = runs.enforce(*arguments)
         assert runs.visited == []
+        assert output.text.count("left out: unchanged since its last run") == len(runs.lab.nodes)
         assert output.summary[0].endswith(", 2 left out: unchanged since their last run")
         assert output.recap(FIRST)["changed"] == 0
     runs.enforce(scope="all")
