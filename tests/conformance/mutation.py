@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from . import offline
-from .case import Case, all_cases
+from .case import Case, all_cases, cases_of
 
 ROOT = Path(__file__).parents[2]
 _COLLECTION = Path("ansible_collections/npm/netpol")
@@ -143,4 +143,4 @@ def markdown(judgements: Sequence[Judgement], before: str = "") -> str:
 
 if __name__ == "__main__":
     chosen = sys.argv[1:]
-    print(json.dumps(first_failures(case for case in all_cases() if not chosen or case.suite in chosen)))
+    print(json.dumps(first_failures(cases_of(chosen) if chosen else all_cases())))
