@@ -132,6 +132,18 @@ def test_a_first_batch_that_fails_whole_ends_the_run(lab: Lab) -> None:
     assert not ours(lab, SECOND)
 
 
+def test_a_run_that_an_error_ends_between_its_plays_says_so(lab: Lab) -> None:
+    lab.apply(DENY_ALL)
+    output = run(lab, "enforce", variables={"npm_serial": "many"})
+    assert output.code != 0
+    assert output.summary[:3] == [
+        "No node was touched. The run ended early: it was interrupted, or an error above ended it",
+        "Pods: 6; to be isolated: 4 for ingress, 0 for egress; so far on 0 of 2 nodes",
+        "Policies: 1 to be enforced, 0 refused; so far on 0 of 2 nodes",
+    ]
+    assert not ours(lab, FIRST)
+
+
 def test_any_strategy_does(lab: Lab) -> None:
     lab.apply(DENY_ALL)
     output = run(lab, "enforce", env={"ANSIBLE_STRATEGY": "free"})

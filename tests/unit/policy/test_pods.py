@@ -135,3 +135,13 @@ def test_a_pod_that_could_not_be_read_is_isolated_and_nobodys_peer() -> None:
     assert not any("10.0.0.2" in member for each in them.rulesets[0].ipv4.sets for member in each.members)
     assert not them.reaches("web", "odd")
     assert them.compiler.summary.pods_isolated_egress == 2
+
+
+@pytest.mark.parametrize("name", ["before-web", "zz-after-web"])
+def test_a_pod_that_could_not_be_read_is_judged_apart_from_one_with_the_same_labels(name: str) -> None:
+    """Whichever of them comes first."""
+    them = World.of(WEB, pod(f"shop/{name}", "10.0.0.2", labels=WEB.labels, unreadable=True))
+    assert them.reaches(OUTSIDE, "web")
+    assert them.reaches("web", OUTSIDE)
+    assert not them.reaches(OUTSIDE, name)
+    assert not them.reaches(name, OUTSIDE)
