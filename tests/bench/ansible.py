@@ -81,7 +81,8 @@ def _ratios(values: Sequence[float]) -> tuple[float, float]:
 
 def phases_of(cost: Cost) -> Row:
     """From one mark to the next; and of what the nodes answered, the most of any node."""
-    marks = [event for event in cost.events if event["event"] != "ok"]
+    # Without a state in the cluster, what keeps it is skipped.
+    marks = [event for event in cost.events if event["event"] != "ok" and event.get("task") != "npm.netpol.state"]
     begin, start, snapshot, compiling, nodes, end, gone = (mark["time"] for mark in marks)
     answers = [event for event in cost.events if event["event"] == "ok" and "exchanges" in event]
     hosts = [event["host"] for event in answers]

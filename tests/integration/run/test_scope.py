@@ -131,13 +131,13 @@ def damage_the_record(runs: Runs) -> None:
     next(runs.state.glob(f"*/nodes/{FIRST}.json")).write_text("{")
 
 
-def be_of_another_version(runs: Runs) -> None:
+def be_of_other_code(runs: Runs) -> None:
     path = next(runs.state.glob(f"*/nodes/{FIRST}.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 0}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "another"}))
 
 
 def test_a_record_that_is_doubtful_is_none(runs: Runs) -> None:
-    for harm in (drop_the_record, damage_the_record, be_of_another_version):
+    for harm in (drop_the_record, damage_the_record, be_of_other_code):
         harm(runs)
         assert runs.changed() == [FIRST], harm.__name__
     assert runs.changed() == []
@@ -230,7 +230,7 @@ def test_a_record_that_cannot_be_written_is_a_warning_and_the_node_is_enforced(l
 
 def test_a_scope_that_cannot_be_is_refused_before_any_node(lab: Lab, tmp_path: Path) -> None:
     for state, scope, message in (
-        ("", "changed", "npm_scope is changed, but npm_state_dir is not set"),
+        ("", "changed", "npm_scope is changed, but neither npm_state_dir nor npm_state_configmap is set"),
         (str(tmp_path), "some", "value of scope must be one of: all, changed, got: some"),
     ):
         output, visited = Runs(lab, tmp_path).look(scope=scope, state_dir=state)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the server does to an object before it stores it: defaults, and validation of names and NetworkPolicies.
+"""What the server does to an object before it stores it: defaults; validation of names, NetworkPolicies, ConfigMaps.
 
 Own implementation of the API's rules, on purpose apart from the collection's: the two check each other.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -25,6 +27,9 @@ _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-
 _LABELS_AS_NAMES = {"Namespace", "Service"}
 _PROTOCOLS = {"TCP", "UDP", "SCTP"}
 _POLICY_TYPES = {"Ingress", "Egress"}
+_CONFIG_MAP_KEY = re.compile(r"(?=.{1,253}\Z)(?!\.\.?\Z)(?!\.\.)[-._a-zA-Z0-9]+")
+# Of all values together, as they are: what base64 adds doesn't count.
+CONFIG_MAP_BYTES = 1024 * 1024
 
 
 def set_defaults(resource: Resource, document: Object) -> None:
@@ -56,6 +61,8 @@ def validate(resource: Resource, document: Object) -> None:
     causes = list(_metadata_causes(resource, document["metadata"]))
     if resource.kind == "NetworkPolicy":
         causes += _network_policy_causes(document.get("spec"))
+    elif resource.kind == "ConfigMap":
+        causes += _config_map_causes(document)
     if causes:
         raise errors.invalid(resource.group, resource.kind, document["metadata"].get("name", ""), causes)
 
@@ -80,6 +87,34 @@ def _metadata_causes(resource: Resource, metadata: Object) -> Iterator[Cause]:
 def _is_label_key(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     return bool(_LABEL_NAME.fullmatch(name)) and (not slash or bool(_SUBDOMAIN.fullmatch(prefix)))
+
+
+def _config_map_causes(document: Object) -> Iterator[Cause]:
+    texts, binaries = _values(document, "data"), _values(document, "binaryData")
+    for field, values in (("data", texts), ("binaryData", binaries)):
+        for key in sorted(values):
+            if not _CONFIG_MAP_KEY.fullmatch(key):
+                yield _wrong(f"{field}[{key}]", key, "not a key of a ConfigMap")
+    for key in sorted(texts.keys() & binaries.keys()):
+        yield _wrong(f"data[{key}]", key, "also a key of binaryData")
+    size = sum(len(text.encode()) for text in texts.values()) + sum(map(_decoded_size, binaries.values()))
+    if size > CONFIG_MAP_BYTES:
+        yield Cause("[]", "FieldValueTooLong", f"Too long: must have at most {CONFIG_MAP_BYTES} bytes")
+
+
+def _values(document: Object, field: str) -> dict[str, str]:
+    """ApiError 400 for what could not be read as a map of texts."""
+    values = document.get(field) or {}
+    if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
+        raise errors.bad_request(f"ConfigMap.{field} is not a map of strings")
+    return values
+
+
+def _decoded_size(text: str) -> int:
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except binascii.Error as error:
+        raise errors.bad_request("ConfigMap.binaryData: illegal base64 data") from error
 
 
 def _network_policy_causes(spec: Any) -> Iterator[Cause]:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _COMPRESSED_FROM = 128 * 1024  # as the real server
 
+# Whatever the object is: larger requests aren't looked at.
+LONGEST_BODY = 3 * 1024 * 1024
+
 
 class Handler(BaseHTTPRequestHandler):
     """One connection. The listener has ``core``, and ``trusted`` says whether callers are admin (the Unix socket)."""
@@ -84,6 +87,8 @@ class Handler(BaseHTTPRequestHandler):
         identity: Identity | None = None
         try:
             identity = self._identity(request)
+            if len(request.body) > LONGEST_BODY:
+                raise errors.ApiError(413, f"Request entity too large: limit is {LONGEST_BODY}")
             answer = self._answer(request, identity, fault)
         except errors.ApiError as error:
             answer = Answer.failure(error)

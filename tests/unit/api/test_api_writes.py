@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 from kubernetes import client, dynamic
 from kubernetes.client.exceptions import ApiException
-from lab.api import ApiServer
+from lab.api import ApiError, ApiServer
 
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "labels": {"a": "1"}}, "spec": {}}
 POD = {
@@ -178,6 +179,56 @@ def test_network_policies_are_defaulted_and_counted(api: ApiServer, official: cl
     changed = networking.patch_namespaced_network_policy("x", "default", {"spec": {"egress": None}})
     assert changed.metadata.generation == 2
     assert changed.spec.policy_types == ["Ingress", "Egress"]
+
+
+def test_a_config_map_is_written_and_replaced_under_its_version(core: client.CoreV1Api) -> None:
+    body = {"metadata": {"name": "state"}, "data": {"a": "1"}, "binaryData": {"b": b64encode(b"\xff\0").decode()}}
+    made = core.create_namespaced_config_map("default", body)
+    assert (made.data, made.binary_data) == ({"a": "1"}, {"b": "/wA="})
+    version = made.metadata.resource_version
+    second = body | {"metadata": {"name": "state", "resourceVersion": version}, "data": {"a": "2"}}
+    assert core.replace_namespaced_config_map("state", "default", second).metadata.resource_version != version
+    with pytest.raises(ApiException) as caught:
+        core.replace_namespaced_config_map("state", "default", second | {"data": {"a": "3"}})
+    assert refusal(caught) == (409, "Conflict")
+    assert core.read_namespaced_config_map("state", "default").data == {"a": "2"}
+    with pytest.raises(ApiException) as caught:
+        core.create_namespaced_config_map("default", body)
+    assert refusal(caught) == (409, "AlreadyExists")
+    core.delete_namespaced_config_map("state", "default")
+    with pytest.raises(ApiException) as caught:
+        core.replace_namespaced_config_map("state", "default", body)
+    assert refusal(caught) == (404, "NotFound")
+
+
+def test_a_config_map_has_at_most_a_mebibyte_which_base64_does_not_count_in(core: client.CoreV1Api) -> None:
+    def make(name: str, text: int, binary: int) -> None:
+        data = {"data": {"a": "x" * text}, "binaryData": {"b": b64encode(bytes(binary)).decode()}}
+        core.create_namespaced_config_map("default", {"metadata": {"name": name}, **data})
+
+    make("most", 1000, 2**20 - 1000)
+    with pytest.raises(ApiException) as caught:
+        make("more", 1001, 2**20 - 1000)
+    assert refusal(caught) == (422, "Invalid")
+    assert "Too long: must have at most 1048576 bytes" in caught.value.body
+    with pytest.raises(ApiException) as caught:
+        make("huge", 0, 3 * 2**20)
+    assert refusal(caught) == (413, "RequestEntityTooLarge")
+    assert "limit is 3145728" in caught.value.body
+    assert [each.metadata.name for each in core.list_namespaced_config_map("default").items] == ["most"]
+
+
+def test_what_no_config_map_can_have(api: ApiServer) -> None:
+    for fields, code in (
+        ({"data": {"a/b": ""}}, 422),
+        ({"data": {"..": ""}}, 422),
+        ({"data": {"a": ""}, "binaryData": {"a": ""}}, 422),
+        ({"data": {"a": 1}}, 400),
+        ({"binaryData": {"a": "%"}}, 400),
+    ):
+        with pytest.raises(ApiError) as caught:
+            api.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, **fields})
+        assert caught.value.code == code
 
 
 def test_without_validation_bad_objects_are_stored_as_they_are(api: ApiServer, official: client.ApiClient) -> None:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from lab.api import ApiServer, Fault
-from small_cluster import PODS, cluster, pod
+from small_cluster import PODS, cluster, namespace, pod
 
 COLLECTIONS = Path(__file__).parents[3] / "collections"
 CALLBACKS = Path(__file__).parent / "callbacks"
@@ -175,6 +175,47 @@ def test_a_directory_that_cannot_be_written_is_a_warning(run_task: RunTask, kube
     assert run.node_was_touched
 
 
+def test_a_config_map_alone_carries_the_state_from_container_to_container(
+    api: ApiServer, run_task: RunTask, kubeconfig: str
+) -> None:
+    api.store.load([namespace("npm-netpol-state")])
+    options = {"kubeconfig": kubeconfig, "state_configmap": "npm-netpol-state/production"}
+    checked = run_task(options, arguments=["--check"])
+    assert checked.code == 0, checked.words
+    assert {each.method for each in api.requests.all()} == {"GET"}
+    assert run_task(options).snapshot["mode"] == "full"
+    api.store.load([pod("new")])
+    api.requests.clear()
+    second = run_task(options)
+    assert [second.snapshot[name] for name in ("mode", "reason", "events", "changed")] == ["incremental", "", 1, False]
+    assert second.snapshot["requests"] == len(api.requests.all())
+    assert "warnings" not in second.snapshot
+    assert api.token not in second.words
+
+
+def test_a_config_map_that_cannot_be_had_is_a_warning(
+    api: ApiServer, run_task: RunTask, kubeconfig: str, tmp_path: Path
+) -> None:
+    options = {"kubeconfig": kubeconfig, "state_configmap": "nowhere/production"}
+    run = run_task(options)
+    assert run.code == 0, run.words
+    (warning,) = run.snapshot["warnings"]
+    assert warning.startswith(
+        "what was read could not be kept in the cluster, so that a run elsewhere lists all of it: the ConfigMap "
+        "nowhere/production is of no use: "
+    )
+    assert 'namespaces "nowhere" not found' in warning
+    api.faults.add(Fault("status", resource="configmaps", verb="get", code=403, message="cannot get configmaps"))
+    run = run_task(options | {"state_dir": str(tmp_path / "state")})
+    assert run.code == 0, run.words
+    (warning,) = run.snapshot["warnings"]
+    assert warning.startswith(
+        "what is kept in the cluster was not used: the ConfigMap nowhere/production is of no use: "
+    )
+    assert list((tmp_path / "state").rglob("objects.snapshot"))
+    assert run.node_was_touched
+
+
 def test_check_mode_writes_the_file_too(run_task: RunTask, kubeconfig: str, tmp_path: Path) -> None:
     path = tmp_path / "state" / "snapshot.json"
     run = run_task({"kubeconfig": kubeconfig, "path": str(path)}, arguments=["--check"])
@@ -262,6 +303,7 @@ def test_what_is_wrong_with_the_options_is_said(run_task: RunTask) -> None:
         ({"page_size": 0}, "page_size is 0: the least is 1"),
         ({"retries": -1}, "retries is -1: the least is 0"),
         ({"timeout": 0}, "timeout is 0.0: the least is 0.001"),
+        ({"state_configmap": "production"}, "no node was touched: state_configmap: 'production' is not NAMESPACE/NAME"),
         ({"contxt": "x"}, "Unsupported parameters for"),
         ({"src": ["/nowhere.yaml"]}, "no node was touched: /nowhere.yaml: no such file or directory"),
     ]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.npm.netpol.plugins.modules import ruleset
-from ansible_collections.npm.netpol.plugins.plugin_utils import node_records
+from ansible_collections.npm.netpol.plugins.plugin_utils import netfilter, node_records, templates
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import Record, RecordError, Records
 
 NODE = "aks-nodepool1-12345678-vmss000000"
@@ -42,7 +43,7 @@ def test_what_a_visit_ended_with_holds(records: Records, tmp_path: Path) -> None
     assert enforce(records) == ""
     assert records.hold(RECORD)
     written = json.loads(path_of(tmp_path).read_text())
-    assert (written["format"], written["version"], written["boot_id"]) == ("npm.netpol/node", 1, "boot-1")
+    assert (written["format"], written["boot_id"]) == ("npm.netpol/node", "boot-1")
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (path_of(tmp_path).parent, path_of(tmp_path))]
     assert modes == [0o700, 0o600]
 
@@ -83,11 +84,11 @@ def test_a_node_that_cannot_be_told_from_another_start_always_counts_as_changed(
     [
         lambda text: "",
         lambda text: text[:-20],
-        lambda text: text.replace('"version": 1', '"version": 2'),
+        lambda text: text.replace(node_records.code(), "0" * 64),
         lambda text: text.replace("npm.netpol/node", "npm.netpol/run"),
         lambda text: "\udc80" + text,
     ],
-    ids=["empty", "cut", "other version", "other format", "not UTF-8"],
+    ids=["empty", "cut", "of other code", "other format", "not UTF-8"],
 )
 def test_a_damaged_record_is_none_and_the_next_visit_mends_it(
     records: Records, tmp_path: Path, damage: Callable[[str], str]
@@ -98,6 +99,27 @@ def test_a_damaged_record_is_none_and_the_next_visit_mends_it(
     assert not records.hold(RECORD)
     enforce(records)
     assert records.hold(RECORD)
+
+
+def test_the_code_is_named_by_all_that_decides_what_a_node_makes_of_what_is_rendered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copies = {"netfilter": Path(str(netfilter.__file__)).parent, "node": templates.NODE_SCRIPTS}
+    for name, directory in copies.items():
+        shutil.copytree(directory, tmp_path / name)
+    monkeypatch.setattr(netfilter, "__file__", str(tmp_path / "netfilter/__init__.py"))
+    monkeypatch.setattr(templates, "NODE_SCRIPTS", tmp_path / "node")
+    node_records.code.cache_clear()
+    names = {node_records.code()}
+    for path in ("netfilter/converge.py", "netfilter/hook.py", "node/apply.sh.j2"):
+        with (tmp_path / path).open("a") as file:
+            file.write("\n# changed\n")
+        node_records.code.cache_clear()
+        names.add(node_records.code())
+    monkeypatch.undo()
+    node_records.code.cache_clear()
+    assert len(names) == 4
+    assert node_records.code() in names
 
 
 def test_during_a_visit_and_after_one_that_failed_there_is_no_record(records: Records, tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ class ActionModule(ControllerAction):
                 self.fail(f"{name} is {parameters[name]}: the least is 0")
         if parameters["scope"] == CHANGED and not parameters["state_dir"]:
             self.fail(
-                "npm_scope is changed, but npm_state_dir is not set: without a state of earlier runs, nobody knows "
-                "which nodes have changed"
+                "npm_scope is changed, but neither npm_state_dir nor npm_state_configmap is set: without a state of "
+                "earlier runs, nobody knows which nodes have changed"
             )
 
     def _wanted(self, run_directory: str | None, node: str) -> Wanted:

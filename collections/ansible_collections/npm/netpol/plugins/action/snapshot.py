@@ -5,55 +5,39 @@
 from __future__ import annotations
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
-from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
-from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import (
-    auth,
-    incremental,
-    listing,
-    manifests,
-    options,
-    store,
-)
+from ansible_collections.npm.netpol.plugins.plugin_utils.api_action import ApiAction
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import incremental, listing, manifests, store
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps import ConfigMapStore, Place, StoreError
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.connection import AuthError
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.incremental import Reading
-from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.transport import URLLIB3_ERROR
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot
 
 # Job runners store results; the snapshot file has every problem.
 _LONGEST_LIST = 100
 
 
-class ActionModule(ControllerAction):
+class ActionModule(ApiAction):
     ARGUMENT_SPEC: ClassVar[dict[str, Any]] = {
-        **options.ARGUMENT_SPEC,
+        **ApiAction.API,
         "src": {"type": "list", "elements": "path"},
         "path": {"type": "path"},
         "state_dir": {"type": "path"},
+        "state_configmap": {"type": "str"},
         "page_size": {"type": "int", "default": 500},
-        "retries": {"type": "int", "default": 4},
-        "timeout": {"type": "float", "default": 30.0},
     }
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        for name, least in (("page_size", 1), ("retries", 0), ("timeout", 0.001)):
-            if parameters[name] < least:
-                self.fail(f"{name} is {parameters[name]}: the least is {least}")
-        reading: Reading | None = None
+        self.check_least(parameters, page_size=1)
         if parameters["src"]:
             snapshot, details = self._from_manifests(parameters["src"])
-        else:
-            snapshot, reading, details = self._from_api(parameters)
-        path, snapshot_id = self._write(snapshot, parameters["path"])
-        if reading:
-            details |= self._keep(reading, path, details.get("warnings", []))
-        return {"path": str(path), "id": snapshot_id, **_report(snapshot), **details}
+            return self._written(snapshot, parameters["path"]) | details
+        configmap = parameters["state_configmap"]
+        return self._from_api(parameters, self.place(configmap) if configmap else None)
 
     def _from_manifests(self, paths: list[str]) -> tuple[Snapshot, dict[str, Any]]:
         try:
@@ -62,42 +46,63 @@ class ActionModule(ControllerAction):
             self.fail(f"no node was touched: {error}")
         return found.snapshot, {"requests": 0, "ignored": dict(found.ignored)}
 
-    def _from_api(self, parameters: dict[str, Any]) -> tuple[Snapshot, Reading | None, dict[str, Any]]:
-        if URLLIB3_ERROR:
-            self.fail(missing_required_lib("kubernetes", reason="to read an API"), exception=str(URLLIB3_ERROR))
+    def _from_api(self, parameters: dict[str, Any], place: Place | None) -> dict[str, Any]:
         try:
-            with ApiClient(
-                partial(auth.connect, parameters, self.environment()),
-                retries=parameters["retries"],
-                timeout=parameters["timeout"],
-                tell=self._display.vv,
-            ) as client:
-                reading: Reading | None = None
-                if parameters["state_dir"]:
-                    reading = incremental.read(client, Path(parameters["state_dir"]), parameters["page_size"])
+            with self.client(parameters) as client:
+                reading = self._read(client, parameters, place)
                 snapshot = reading.snapshot if reading else listing.read(client, parameters["page_size"])
-                details: dict[str, Any] = {"requests": client.requests, "ignored": {}}
+                result = self._written(snapshot, parameters["path"])
+                warnings = []
                 if not client.connection.verify and client.connection.host.startswith("https:"):
-                    warning = f"the certificate of {client.connection.host} was not verified (validate_certs is false)"
-                    details["warnings"] = [warning]
+                    warnings.append(
+                        f"the certificate of {client.connection.host} was not verified (validate_certs is false)"
+                    )
+                if reading:
+                    result |= self._told(reading)
+                    warnings += self._kept(reading, Path(result["path"]))
+                if warnings:
+                    result["warnings"] = warnings
+                return result | {"requests": client.requests, "ignored": {}}
         except (AuthError, ApiError) as error:
             self.fail(f"the cluster could not be read, and no node was touched: {error}")
-        return snapshot, reading, details
 
-    def _keep(self, reading: Reading, path: Path, warnings: list[str]) -> dict[str, Any]:
-        """Keep what was read, which is at ``path``, for the next run; returns what is told about it."""
+    def _read(self, client: ApiClient, parameters: dict[str, Any], place: Place | None) -> Reading | None:
+        """None where no state is to be kept."""
+        if not place and not parameters["state_dir"]:
+            return None
+        directory = Path(parameters["state_dir"]) if parameters["state_dir"] else None
+        shared = ConfigMapStore(client, place) if place else None
+        return incremental.read(client, directory, parameters["page_size"], shared)
+
+    def _told(self, reading: Reading) -> dict[str, Any]:
         self._display.vv(f"the cluster was read in the mode {reading.mode}, changes: {reading.events}")
         if reading.reason:
             self._display.vv(f"listed in full: {reading.reason}")
+        return {"mode": reading.mode, "reason": reading.reason, "events": reading.events}
+
+    def _kept(self, reading: Reading, path: Path) -> list[str]:
+        """Keep what was read, which is at ``path``, for the next run; returns warnings."""
+        content = path.read_bytes()
+        warnings = list(reading.warnings)
         try:
-            reading.keep(path.read_bytes())
+            reading.keep(content)
         except OSError as error:
-            words = (
+            warnings.append(
                 f"what was read could not be kept for the next run: {error.filename or reading.file}: {error.strerror}"
             )
-            warnings = [*warnings, words]
-        told = {"mode": reading.mode, "reason": reading.reason, "events": reading.events}
-        return told | ({"warnings": warnings} if warnings else {})
+        if reading.store and not self.check_mode:
+            try:
+                reading.share(content)
+            except StoreError as error:
+                warnings.append(
+                    f"what was read could not be kept in the cluster, so that a run elsewhere lists all of it: {error}"
+                )
+            warnings += reading.store.warnings
+        return warnings
+
+    def _written(self, snapshot: Snapshot, option: str | None) -> dict[str, Any]:
+        path, snapshot_id = self._write(snapshot, option)
+        return {"path": str(path), "id": snapshot_id, **_report(snapshot)}
 
     def _write(self, snapshot: Snapshot, option: str | None) -> tuple[Path, str]:
         # Ansible removes its own temporary directory when the run ends.

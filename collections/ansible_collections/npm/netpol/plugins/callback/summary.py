@@ -36,8 +36,9 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.summary_text import (  
 
 _COMPILE = "npm.netpol.compile"
 _RULESET = "npm.netpol.ruleset"
+_STATE = "npm.netpol.state"
 _BEFORE_THE_NODES = ("npm.netpol.snapshot", _COMPILE)
-_SHORT_NAMES = ("snapshot", "compile", "ruleset")
+_SHORT_NAMES = ("snapshot", "compile", "ruleset", "state")
 
 
 class CallbackModule(CallbackBase):
@@ -87,7 +88,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         action = _action(result._task)
-        if action in _BEFORE_THE_NODES:
+        if action in _BEFORE_THE_NODES or (action == _STATE and result._task.args.get("step") == "begin"):
             self._stopped = _message(result)
         elif action == _RULESET:
             self._add_node(result, Outcome.FAILED)

@@ -110,7 +110,8 @@ options:
   state_dir:
     description:
       - A directory of the controller in which runs note what each node holds, a file for each. It is made when it is
-        not there. Without it nothing is noted.
+        not there. Without it nothing is noted. M(npm.netpol.state) makes one for a single run, from what the cluster
+        knows.
       - Every run that changes these nodes must have the same one, that with O(state=absent) too. Of two runs with the
         same, the second waits at a node for the first, for O(lock_timeout) seconds.
       - Required when O(scope=changed).

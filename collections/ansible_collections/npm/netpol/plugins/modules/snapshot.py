@@ -16,8 +16,8 @@ description:
     completed fails the task, so that no node is ever given a part of the policies.
   - Can read manifests in place of an API (O(src)), to look at policies offline.
   - An object that is malformed never opens anything. RV(problems) names it, the field, and what was done about it.
-  - Runs on the controller, changes nothing in the cluster, and needs no more than the rights to list these resources,
-    which C(docs/rbac.yaml) of the collection grants.
+  - Runs on the controller, changes nothing in the cluster but the ConfigMaps of O(state_configmap), and needs no more
+    than the rights to list these resources, which C(docs/rbac.yaml) of the collection grants.
 requirements:
   - kubernetes >= 28.1 on the controller, in Ansible's own interpreter; not for O(src)
 options:
@@ -47,6 +47,20 @@ options:
       - If the directory cannot be written, you are warned, and the run goes on.
       - Remove it when a cluster was restored from a backup of its C(etcd). No effect with O(src).
     type: path
+  state_configmap:
+    description:
+      - A ConfigMap of the cluster, as C(NAMESPACE/NAME), in which what was read is kept for the next run, so that it
+        need not be on the same controller, as with a job runner whose container is new each time. It works like
+        O(state_dir). With both, the directory is a copy, which is used as long as it is the same.
+      - The ConfigMap says what there is; parts of less than 1 MiB are in others, whose names begin with its. All of
+        them have the label C(npm.netpol/state) with the value C(NAME). They are written when something was listed or
+        has changed.
+      - The namespace must be there. C(docs/state-rbac.yaml) of the collection makes it, with the rights that are
+        needed. Whoever may write there decides what runs take the cluster for.
+      - If the ConfigMaps cannot be read or written, you are warned, and the run goes on. In check mode nothing is
+        written.
+      - No effect with O(src).
+    type: str
   page_size:
     description:
       - How many objects to ask for at once. If a list expires before its last page is read, it is read again from the
@@ -70,7 +84,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Nothing is changed but the files on the controller, which are written in check mode too.
+    details: >-
+      Nothing is changed but the files on the controller, which are written in check mode too, and the ConfigMaps of
+      O(state_configmap), which are not. As they are no more than notes, writing them is no change either.
   diff_mode:
     support: none
   idempotent:
@@ -102,6 +118,12 @@ EXAMPLES = r"""
 - name: Read only what has changed since the last run
   npm.netpol.snapshot:
     state_dir: ~/.local/state/npm-netpol
+  run_once: true
+  delegate_to: localhost
+
+- name: Read only what has changed since the last run of any controller
+  npm.netpol.snapshot:
+    state_configmap: npm-netpol-state/production
   run_once: true
   delegate_to: localhost
 
@@ -155,17 +177,17 @@ mode:
     - V(incremental) where at least one resource was brought to the present by its changes, V(full) where all were
       listed.
   type: str
-  returned: with O(state_dir)
+  returned: with O(state_dir) or O(state_configmap)
   sample: incremental
 reason:
   description: Why the cluster, or the resources that it names, were listed in full. Empty when none was.
   type: str
-  returned: with O(state_dir)
+  returned: with O(state_dir) or O(state_configmap)
   sample: "pods: the API ended the watch: 410 too old resource version: 4711 (5000)"
 events:
   description: How many changes were fetched.
   type: int
-  returned: with O(state_dir)
+  returned: with O(state_dir) or O(state_configmap)
   sample: 12
 ignored:
   description: Objects in manifests of kinds that enforcement does not need, by apiVersion and kind.

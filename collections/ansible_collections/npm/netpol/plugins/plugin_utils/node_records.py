@@ -2,11 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the last successful run put on each node, as the controller remembers it: for runs that visit the others only.
 
-::
-
-    STATE/CLUSTER/nodes/NODE.json       the record of one node; CLUSTER is the UID of its namespace kube-system
-    STATE/locks/NODE                    held as long as a run is at that node
-
 A record says too little rather than too much. It goes before a visit begins and comes back when the node holds all that
 was wanted, so that whatever ends a visit early leaves none. It goes by the node's name, since one who removes our rules
 knows no more of a node; the machine behind the name, and which start of it, are in the record.
@@ -15,30 +10,24 @@ knows no more of a node; the machine behind the name, and which start of it, are
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
-from .cluster import whole_file
+from . import netfilter, state_directory, templates, whole_file
 
 FORMAT = "npm.netpol/node"
-# To be raised also when what the code makes of equal records changes.
-VERSION = 1
 
 ALL = "all"
 CHANGED = "changed"
 SCOPES = (ALL, CHANGED)
 
-# What the API calls a cluster or a node becomes part of a path. Nothing is remembered of one with another name.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_LOCKS, _NODES = "locks", "nodes"
 _SECONDS_BETWEEN_TRIES = 0.05
 
 
@@ -51,7 +40,7 @@ class Record:
     """All that decides what a node is to hold, and on which start of which machine.
 
     ``target`` names what is rendered; ``variant`` and what follows are options of the ruleset module, as asked for.
-    The scripts for the node are left out: a template of them decides how the node gets there.
+    A template of the user's for a script of the node is left out: it decides how the node gets there.
     """
 
     cluster: str
@@ -66,17 +55,27 @@ class Record:
 
     @property
     def content(self) -> bytes:
-        data = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        data = {"format": FORMAT, "code": code(), **asdict(self)}
         return json.dumps(data, sort_keys=True, indent=1).encode() + b"\n"
 
     @property
     def names_a_machine(self) -> bool:
         """Whether another machine, or another start of it, would have another record."""
-        names = _NAME.fullmatch(self.cluster) and _NAME.fullmatch(self.node)
+        names = state_directory.is_name(self.cluster) and state_directory.is_name(self.node)
         return bool(names and self.uid and self.boot_id)
 
 
 Remember = Callable[[Record], str]
+
+
+@cache
+def code() -> str:
+    """Names the code between what is rendered and what the node then holds: another may make something else of it."""
+    digest = hashlib.sha256()
+    for directory, pattern in ((Path(str(netfilter.__file__)).parent, "*.py"), (templates.NODE_SCRIPTS, "*.j2")):
+        for path in sorted(directory.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 class Records:
@@ -95,6 +94,24 @@ class Records:
         except OSError:
             return False
 
+    def content_of(self, cluster: str, node: str) -> str:
+        """The content of a node's record; "" where there is none."""
+        try:
+            return self._path(cluster, node).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def take_over(self, record: Record) -> None:
+        """Have a record that another controller has left. Raises :class:`OSError`."""
+        path = self._path(record.cluster, record.node)
+        whole_file.make_directory(path.parent)
+        path.write_bytes(record.content)
+
+    def forget(self, node: str) -> None:
+        """Have no record of the node, of whatever cluster. Raises :class:`RecordError`."""
+        if state_directory.is_name(node):
+            self._forget(node, None)
+
     @contextmanager
     def visit(self, node: str, cluster: str | None, patience: float) -> Iterator[Remember]:
         """A visit to ``node``: it has no record any more, and no other run that keeps records here is at it meanwhile.
@@ -107,7 +124,7 @@ class Records:
         """
         with ExitStack() as stack:
             obstacle = None
-            if _NAME.fullmatch(node):
+            if state_directory.is_name(node):
                 try:
                     stack.enter_context(self._alone(node, patience))
                 except OSError as error:
@@ -118,7 +135,7 @@ class Records:
     @contextmanager
     def _alone(self, node: str, patience: float) -> Iterator[None]:
         """Raises :class:`OSError` where there can be no lock, :class:`RecordError` when it is held too long."""
-        path = self._directory / _LOCKS / node
+        path = state_directory.lock(self._directory, node)
         whole_file.make_directory(path.parent)
         with path.open("ab") as file:
             deadline = time.monotonic() + patience
@@ -129,7 +146,7 @@ class Records:
             yield
 
     def _forget(self, node: str, cluster: str | None) -> None:
-        clusters = self._clusters() if cluster is None else [cluster] if _NAME.fullmatch(cluster) else []
+        clusters = self._clusters() if cluster is None else [cluster] if state_directory.is_name(cluster) else []
         for path in [self._path(each, node) for each in clusters]:
             try:
                 path.unlink()
@@ -144,9 +161,7 @@ class Records:
     def _clusters(self) -> list[str]:
         """Of which there are records. Raises :class:`RecordError` where nobody can tell."""
         try:
-            return sorted(each.name for each in os.scandir(self._directory) if each.name != _LOCKS)
-        except FileNotFoundError:
-            return []
+            return state_directory.clusters(self._directory)
         except OSError as error:
             raise RecordError(
                 f"the records in {self._directory} cannot be read: {error.strerror or error}. The node was not "
@@ -170,7 +185,7 @@ class Records:
         return ""
 
     def _path(self, cluster: str, node: str) -> Path:
-        return self._directory / cluster / _NODES / f"{node}.json"
+        return state_directory.record(self._directory, cluster, node)
 
 
 def _lock(file: BinaryIO) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 import jinja2
 
 _ROLE_TEMPLATES = Path(__file__).parents[2] / "roles" / "enforce" / "templates"
+# Of the scripts that run on the node.
+NODE_SCRIPTS = _ROLE_TEMPLATES / "node"
 
 
 def loader(template_path: Iterable[str | Path] = ()) -> jinja2.BaseLoader:

@@ -91,6 +91,9 @@ class Lines:
 class ApiClient:
     """Talks to one API server. ``requests`` counts what was sent, retries included.
 
+    What reads a cluster calls :meth:`get` and :meth:`lines` alone; the others are for objects of our own: helper pods
+    and the ConfigMaps of a state.
+
     ``connect`` gives the connection, and is asked again when renewable credentials are refused. ``retries`` is how
     often a request that failed in passing (429, 5xx, a broken connection, an answer that was cut) is sent again;
     ``timeout`` is in seconds, for one wait on the network. ``tell`` hears of each retry. Raises :class:`AuthError`.
@@ -138,6 +141,15 @@ class ApiClient:
         """
         body = json.dumps(item).encode()
         return self._patiently(path, lambda target: self._send("POST", target, body))
+
+    def replace(self, path: str, item: Mapping[str, Any]) -> Any:
+        """Put an object in the place of the one at ``path`` and return it as the API keeps it.
+
+        With a resourceVersion in it, only in the place of that version; otherwise that is an :class:`ApiError` of
+        status 409, which a request that is sent again may meet for its own work.
+        """
+        body = json.dumps(item).encode()
+        return self._patiently(path, lambda target: self._send("PUT", target, body))
 
     def delete(self, path: str, query: Iterable[tuple[str, str]] = ()) -> None:
         """Remove the object at ``path``; one that is not there is no error."""

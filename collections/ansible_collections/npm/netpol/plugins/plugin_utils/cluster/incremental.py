@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import state_directory, whole_file
 from ..model.snapshot import Snapshot
 from . import kept
 from .client import ApiClient, ApiError
+from .configmaps import ConfigMapStore, StoreError
 from .gather import IDENTITY_NAMESPACE, Gathering
 from .kept import Kept, KeptError
 from .listing import PAGE_SIZE, collector_paused, list_into, serves_cluster_policies
@@ -35,7 +37,8 @@ class Reading:
 
     ``reason``: why the cluster, or the resources that it names, were listed in full; "" where none was. ``events``:
     how many changes were taken in. ``versions``: from which version the next reading can go on, for each resource.
-    ``file``: where to keep this reading; None where that is not known.
+    ``file`` and ``store``: where to keep this reading; None where that is not known, or where no more would be kept
+    than is. ``warnings``: what was wrong with the store, in words.
     """
 
     snapshot: Snapshot
@@ -44,25 +47,39 @@ class Reading:
     events: int
     versions: Mapping[str, str]
     file: Path | None
+    store: ConfigMapStore | None = None
+    warnings: tuple[str, ...] = ()
 
     def keep(self, content: bytes) -> None:
         """Keep the snapshot, whose JSON form is ``content``, for the next reading. Raises :class:`OSError`."""
         if self.file:
-            kept.write(self.file, content, self.versions, self.snapshot.cluster.uid)
+            whole_file.write(self.file, self._to_be_kept(content))
+
+    def share(self, content: bytes) -> None:
+        """Keep it in the cluster too, for a reading of another controller. Raises :class:`StoreError`."""
+        if self.store:
+            self.store.write(kept.BLOB, self._to_be_kept(content))
+
+    def _to_be_kept(self, content: bytes) -> bytes:
+        return kept.encode(content, self.versions, self.snapshot.cluster.uid)
 
 
-def read(client: ApiClient, directory: Path, page_size: int = PAGE_SIZE) -> Reading:
-    """Read the whole cluster once, from what ``directory`` has of it where that is of use.
+def read(
+    client: ApiClient, directory: Path | None, page_size: int = PAGE_SIZE, store: ConfigMapStore | None = None
+) -> Reading:
+    """Read the whole cluster once, from what ``store`` or ``directory`` have of it where that is of use.
 
     Raises :class:`ApiError` where a full reading does.
     """
     with collector_paused():
         uid, state, reason = "", Kept(Snapshot(), {}), ""
-        file = None
+        file: Path | None = None
+        warnings: list[str] = []
         try:
             uid = _cluster_uid(client)
-            file = kept.file_of(directory, uid)
-            state = kept.read(file, uid)
+            kept.require_identity(uid)
+            file = state_directory.objects(directory, uid) if directory else None
+            state = _kept(file, uid, store, warnings)
         except KeptError as error:
             reason = str(error)
         reader = _Reader(client, state, page_size)
@@ -70,15 +87,34 @@ def read(client: ApiClient, directory: Path, page_size: int = PAGE_SIZE) -> Read
         snapshot = reader.snapshot()
         if not reason:
             reason = "; ".join(f"{plural}: {why}" for plural, why in reader.listed.items())
+        # Versions that move alone are no reason to write: with a store every write would be the next one's reason.
+        same = store and store.known and store.digest(kept.BLOB) and not (reason or reader.events or warnings)
+        # The namespace may have been made anew meanwhile: then this is another cluster.
+        keep = snapshot.cluster.uid == uid and not same
         return Reading(
             snapshot=snapshot,
             mode=INCREMENTAL if reader.followed else FULL,
             reason=reason,
             events=reader.events,
             versions=reader.versions,
-            # The namespace may have been made anew meanwhile: then this is another cluster.
-            file=file if snapshot.cluster.uid == uid else None,
+            file=file if keep else None,
+            store=store if store and store.known and keep else None,
+            warnings=tuple(warnings),
         )
+
+
+def _kept(file: Path | None, uid: str, store: ConfigMapStore | None, warnings: list[str]) -> Kept:
+    """Raises :class:`KeptError`."""
+    reason = "nothing is to be kept"
+    if store:
+        try:
+            return kept.read_shared(store, file, uid)
+        except StoreError as error:
+            reason = str(error)
+            warnings.append(f"what is kept in the cluster was not used: {error}")
+    if not file:
+        raise KeptError(reason)
+    return kept.read(file, uid)
 
 
 def _cluster_uid(client: ApiClient) -> str:

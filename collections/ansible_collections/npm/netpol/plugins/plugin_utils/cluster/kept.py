@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a run keeps of a cluster for the next one: the snapshot, and the versions from which each list can go on.
 
-The file has three lines: the SHA-256 of the two others, a head, the snapshot. Nothing of a file is used that is not
-whole, of this cluster, and made by the code that reads it.
+It is a text of three lines: the SHA-256 of the two others, a head, the snapshot. Nothing of one is used that is not
+whole, of this cluster, and made by the code that reads it. It is a file; a copy of it may be in the cluster, from where
+it comes to a controller that has another file or none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .. import state_directory
 from ..model import problem, snapshot
 from ..model.snapshot import Snapshot, SnapshotFormatError
-from . import gather, project, whole_file
+from . import gather, project
+from .configmaps import ConfigMapStore
 
 FORMAT = "npm.netpol/objects"
 VERSION = 1
-FILE = "objects.snapshot"
-
-# A UID is from the API and becomes a directory's name.
-_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,99}")
+# What the store in the cluster calls it.
+BLOB = "objects"
 
 
 class KeptError(ValueError):
@@ -42,11 +42,10 @@ class Kept:
     versions: Mapping[str, str]
 
 
-def file_of(directory: Path, uid: str) -> Path:
-    """Where a cluster's state is, below the directory for the states of all. Raises :class:`KeptError`."""
-    if not _UID.fullmatch(uid):
+def require_identity(uid: str) -> None:
+    """Raises :class:`KeptError` for a UID that tells no cluster from others."""
+    if not state_directory.is_name(uid):
         raise KeptError(f"the UID of the namespace {gather.IDENTITY_NAMESPACE} is not one: {uid[:100]!r}")
-    return directory / uid / FILE
 
 
 def read(path: Path, uid: str) -> Kept:
@@ -57,20 +56,38 @@ def read(path: Path, uid: str) -> Kept:
         raise KeptError(f"nothing is kept of this cluster yet: {path} is not there") from error
     except OSError as error:
         raise KeptError(f"what is kept cannot be read: {path}: {error.strerror}") from error
+    return decode(content, uid, str(path))
+
+
+def read_shared(store: ConfigMapStore, path: Path | None, uid: str) -> Kept:
+    """What the store has of the cluster ``uid``: from the file, where that is the same, or where the store has none.
+
+    Raises :class:`StoreError`, :class:`KeptError`.
+    """
+    digest = store.digest(BLOB)
+    if path and (not digest or digest == _digest_of(path)):
+        return read(path, uid)
+    if not digest:
+        raise KeptError(f"nothing is kept of this cluster yet: the ConfigMap {store.place} has no state of it")
+    return decode(store.read(BLOB) or b"", uid, f"the ConfigMap {store.place}")
+
+
+def decode(content: bytes, uid: str, where: str) -> Kept:
+    """What :func:`encode` has made, of the cluster ``uid``. Raises :class:`KeptError`, with ``where`` it is from."""
     digest, _newline, rest = content.partition(b"\n")
     if digest != hashlib.sha256(rest).hexdigest().encode():
-        raise KeptError(f"what is kept is damaged: {path} has another digest than it says")
+        raise KeptError(f"what is kept is damaged: {where} has another digest than it says")
     head, _newline, text = rest.partition(b"\n")
     try:
-        return _decoded(json.loads(head), text, path, uid)
+        return _decoded(json.loads(head), text, where, uid)
     except (SnapshotFormatError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, KeptError):
             raise
-        raise KeptError(f"what is kept is damaged: {path}: {error}") from error
+        raise KeptError(f"what is kept is damaged: {where}: {error}") from error
 
 
-def write(path: Path, content: bytes, versions: Mapping[str, str], uid: str) -> None:
-    """Keep a snapshot (its JSON form, as bytes) of the cluster ``uid``. Raises :class:`OSError`."""
+def encode(content: bytes, versions: Mapping[str, str], uid: str) -> bytes:
+    """A snapshot (its JSON form, as bytes) of the cluster ``uid``, to be kept."""
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -79,7 +96,7 @@ def write(path: Path, content: bytes, versions: Mapping[str, str], uid: str) -> 
         "resource_versions": dict(versions),
     }
     rest = b"\n".join((json.dumps(head, sort_keys=True).encode(), content))
-    whole_file.write(path, b"\n".join((hashlib.sha256(rest).hexdigest().encode(), rest)))
+    return b"\n".join((hashlib.sha256(rest).hexdigest().encode(), rest))
 
 
 @cache
@@ -95,14 +112,21 @@ def projection() -> str:
     return digest.hexdigest()
 
 
-def _decoded(head: Mapping[str, Any], text: bytes, path: Path, uid: str) -> Kept:
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _decoded(head: Mapping[str, Any], text: bytes, where: str, uid: str) -> Kept:
     if head["format"] != FORMAT or head["version"] != VERSION or head["projection"] != projection():
-        raise KeptError(f"what is kept is from another version of the collection, or of Python: {path}")
+        raise KeptError(f"what is kept is from another version of the collection, or of Python: {where}")
     kept = Kept(snapshot.load(text.decode()), dict(head["resource_versions"]))
     # Another run's snapshot under these versions would hide for good what lies between the two.
     of_snapshot = kept.snapshot.cluster.resource_versions
     if any(of_snapshot.get(plural) != version for plural, version in kept.versions.items()):
-        raise KeptError(f"what is kept is damaged: {path} has another snapshot than it says")
+        raise KeptError(f"what is kept is damaged: {where} has another snapshot than it says")
     if head["cluster"] != uid or kept.snapshot.cluster.uid != uid:
-        raise KeptError(f"what is kept is of another cluster: {path}")
+        raise KeptError(f"what is kept is of another cluster: {where}")
     return kept

@@ -7,8 +7,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from .. import whole_file
 from ..model.snapshot import Snapshot, dump, load
-from . import whole_file
 
 
 def write(snapshot: Snapshot, path: Path) -> str:

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Blobs by name, kept in ConfigMaps of the cluster itself.
+
+::
+
+    NAME                        the head: of each blob its SHA-256, and in how many parts it is
+    NAME-BLOB-DIGEST-NUMBER     a part of a blob, compressed
+
+Parts are named by what they are of, so that a name never stands for two contents. They are there before the head names
+them, and go only after it names others: who reads a head finds its parts, or a part that is gone, and never a mixture.
+The head is replaced under its resourceVersion, so that of two writers one does it again, on what the other has left.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .client import ApiClient, ApiError
+
+# A ConfigMap has room for 1 MiB of values, and base64 adds a third on the way to it.
+LARGEST_PART = 700 * 1024
+
+MANAGER_LABEL, MANAGER = "app.kubernetes.io/managed-by", "npm.netpol"
+NAME_LABEL, NAME = "app.kubernetes.io/name", "npm-netpol-state"
+# Its value is the head's name: what belongs together can be listed, and deleted, by it.
+STATE_LABEL = "npm.netpol/state"
+
+_PART = "part"
+# More takes three times as long for 3 % less.
+_LEVEL = 6
+_ATTEMPTS = 8
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
+# A label has room for as much.
+_WORD = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_PLACE = re.compile(rf"(?P<namespace>{_WORD})/(?P<name>{_WORD})")
+
+
+class StoreError(Exception):
+    """Nothing can be read from the store, or written to it. The message names the ConfigMap, and says why.
+
+    ``passing``: it may be otherwise later, without anybody's doing.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class _PartGoneError(StoreError):
+    """Also when another writer has replaced the head meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store is."""
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Of ``NAMESPACE/NAME``. Raises :class:`ValueError`."""
+        match = _PLACE.fullmatch(text)
+        if not match:
+            raise ValueError(
+                f"{text!r} is not NAMESPACE/NAME, both of small letters, digits and hyphens, and of 63 at the most"
+            )
+        return cls(match["namespace"], match["name"])
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the head says of a blob."""
+
+    sha256: str
+    parts: int
+
+    def names(self, place: Place, blob: str) -> list[str]:
+        return [f"{place.name}-{blob}-{self.sha256[:12]}-{number}" for number in range(self.parts)]
+
+    def written(self) -> str:
+        return json.dumps({"sha256": self.sha256, "parts": self.parts}, sort_keys=True)
+
+    @classmethod
+    def read(cls, text: Any) -> _Entry | None:
+        """None where nothing of use is said, as by somebody who edited it."""
+        try:
+            said = json.loads(text)
+            return cls(str(said["sha256"]), int(said["parts"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class ConfigMapStore:
+    """The blobs at ``place``. The head is read once, and again after somebody else has replaced it.
+
+    ``warnings``: what went wrong beside the matter, in words.
+    """
+
+    def __init__(self, client: ApiClient, place: Place) -> None:
+        self.place = place
+        self.warnings: list[str] = []
+        self._client = client
+        # The head as it was read; without a resourceVersion as long as there is none.
+        self._head: dict[str, Any] | None = None
+        self._unreadable: set[_Entry] = set()
+
+    @property
+    def known(self) -> bool:
+        """Whether the head could be read."""
+        return self._head is not None
+
+    def digest(self, blob: str) -> str:
+        """The SHA-256 of a blob in hex; "" where there is none. Raises :class:`StoreError`."""
+        entry = self._entry(blob)
+        return entry.sha256 if entry else ""
+
+    def read(self, blob: str) -> bytes | None:
+        """None where there is none. Raises :class:`StoreError`, also for a blob that is not whole."""
+        entry = self._entry(blob)
+        while entry:
+            # Until it has been read: what cannot be is written again, even if it is to be the same.
+            self._unreadable.add(entry)
+            try:
+                content = self._content(blob, entry)
+            except _PartGoneError:
+                self._head, former = None, entry
+                entry = self._entry(blob)
+                if entry == former:
+                    raise
+            else:
+                self._unreadable.discard(entry)
+                return content
+        return None
+
+    def write(self, blob: str, content: bytes) -> None:
+        """Put ``content`` in the place of what the blob is. Nothing is sent where it is that. Raises as change()."""
+        self.change(blob, lambda: content)
+
+    def change(self, blob: str, change: Callable[[], bytes | None]) -> None:
+        """Make a blob what ``change`` returns; None: there is none afterwards.
+
+        It is asked again whenever another writer was quicker, and reads then what that one has left. Raises
+        :class:`StoreError`, after which nothing has changed, or nobody knows.
+        """
+        obsolete: set[str] = set()
+        written: dict[str, bytes] = {}
+        for _attempt in range(_ATTEMPTS):
+            content = change()
+            old = self._entry(blob)
+            digest = hashlib.sha256(content).hexdigest() if content is not None else ""
+            entry, parts = old, list[bytes]()
+            if digest != (old.sha256 if old else "") or old in self._unreadable:
+                entry, parts = _divided(content, digest)
+            names = entry.names(self.place, blob) if entry else []
+            obsolete.update(old.names(self.place, blob) if old else (), names)
+            try:
+                self._write_parts({name: part for name, part in zip(names, parts, strict=False) if name not in written})
+                written.update(zip(names, parts, strict=False))
+                done = entry == old or self._replace_head(blob, entry)
+            except StoreError:
+                if self._head is not None and entry != old:
+                    self._delete_parts(set(names))
+                raise
+            if done:
+                self._unreadable.clear()
+                self._delete_parts(obsolete.difference(names))
+                return
+        raise StoreError(f"the ConfigMap {self.place} was changed by others {_ATTEMPTS} times in a row")
+
+    def _content(self, blob: str, entry: _Entry) -> bytes:
+        try:
+            content = gzip.decompress(b"".join(map(self._part, entry.names(self.place, blob))))
+        except (OSError, EOFError, zlib.error) as error:
+            raise StoreError(f"the ConfigMap {self.place} has a damaged state ({blob}): {error}") from error
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise StoreError(f"the ConfigMap {self.place} has another state ({blob}) than it says")
+        return content
+
+    def _entry(self, blob: str) -> _Entry | None:
+        return _Entry.read(self._data().get(blob))
+
+    def _data(self) -> Mapping[str, Any]:
+        data = self._known_head().get("data")
+        return data if isinstance(data, dict) else {}
+
+    def _known_head(self) -> dict[str, Any]:
+        if self._head is None:
+            self._head = self._read_head()
+        return self._head
+
+    def _read_head(self) -> dict[str, Any]:
+        try:
+            head = self._client.get(self._path(self.place.name))
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return self._config_map(self.place.name)
+            raise self._refused(error) from error
+        metadata = head.get("metadata") if isinstance(head, dict) else None
+        labels = metadata.get("labels") if isinstance(metadata, dict) else None
+        if not isinstance(labels, dict) or labels.get(MANAGER_LABEL) != MANAGER:
+            raise StoreError(
+                f"the ConfigMap {self.place} is somebody else's: it has no label {MANAGER_LABEL}: {MANAGER}, and is "
+                "left as it is"
+            )
+        return dict(head)
+
+    def _replace_head(self, blob: str, entry: _Entry | None) -> bool:
+        """False when another writer was quicker."""
+        head = self._known_head()
+        data = {name: value for name, value in self._data().items() if name != blob}
+        if entry:
+            data[blob] = entry.written()
+        try:
+            if "resourceVersion" in head["metadata"]:
+                self._head = self._client.replace(self._path(self.place.name), head | {"data": data})
+            else:
+                self._head = self._client.create(self._path(), head | {"data": data})
+        except ApiError as error:
+            overtaken = error.status in (_CONFLICT, _NOT_FOUND) and "namespaces" not in error.message
+            if overtaken or error.transient:
+                # Then it is another one, or may be.
+                self._head = None
+            if overtaken:
+                return False
+            raise self._refused(error) from error
+        return True
+
+    def _part(self, name: str) -> bytes:
+        try:
+            item = self._client.get(self._path(name))
+            return base64.b64decode(item["binaryData"][_PART], validate=True)
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                raise _PartGoneError(f"the ConfigMap {self.place} names a part that is not there: {name}") from error
+            raise self._refused(error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"the ConfigMap {self.place} has a damaged part: {name}") from error
+
+    def _write_parts(self, parts: Mapping[str, bytes]) -> None:
+        for name, part in parts.items():
+            item = self._config_map(name) | {"binaryData": {_PART: base64.b64encode(part).decode()}}
+            try:
+                try:
+                    self._client.create(self._path(), item)
+                except ApiError as error:
+                    if error.status != _CONFLICT:
+                        raise
+                    # Another writer's of the same content; or one that was damaged.
+                    self._client.replace(self._path(name), item)
+            except ApiError as error:
+                raise self._refused(error) from error
+
+    def _delete_parts(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            try:
+                self._client.delete(self._path(name))
+            except ApiError as error:
+                self.warnings.append(f"a part of a former state stays in the cluster: {self._refused(error)}")
+                return
+
+    def _config_map(self, name: str) -> dict[str, Any]:
+        labels = {MANAGER_LABEL: MANAGER, NAME_LABEL: NAME, STATE_LABEL: self.place.name}
+        metadata = {"name": name, "namespace": self.place.namespace, "labels": labels}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+    def _path(self, name: str = "") -> str:
+        return "/".join(filter(None, (f"/api/v1/namespaces/{self.place.namespace}/configmaps", name)))
+
+    def _refused(self, error: ApiError) -> StoreError:
+        said = error.message or error.reason
+        hint = ""
+        if error.status in (_FORBIDDEN, _NOT_FOUND) and ("cannot " in said or "namespaces" in said):
+            hint = " (the collection's docs/state-rbac.yaml makes a namespace and the rights)"
+        return StoreError(
+            f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}", passing=error.transient
+        )
+
+
+def _divided(content: bytes | None, digest: str) -> tuple[_Entry | None, list[bytes]]:
+    """How a blob is stored: the same content in the same bytes each time."""
+    if content is None:
+        return None, []
+    compressed = gzip.compress(content, _LEVEL, mtime=0)
+    parts = [compressed[start : start + LARGEST_PART] for start in range(0, len(compressed), LARGEST_PART)]
+    return _Entry(digest, len(parts)), parts

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The visits of runs whose records are in ConfigMaps of a real API server, each run with a directory of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils import visits
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps import ConfigMapStore, Place, StoreError
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import Record, Records
+from ansible_collections.npm.netpol.plugins.plugin_utils.shared_records import BLOB
+from lab.api import ApiServer, Fault
+from small_cluster import namespace
+
+PLACE = Place("npm-netpol-state", "production")
+RECORD = Record("uid-of-kube-system", "n1", "uid-1", "boot-1", "ab" * 32, "auto", "first", False, True)
+# Nobody else has it.
+UNREADABLE = Fault("status", resource="configmaps", verb="get", code=403, message="cannot get")
+
+
+class Run:
+    """What the modules do in one run. ``wanted``: record by node, None for one that is visited whatever is known."""
+
+    def __init__(self, store: Callable[[], ConfigMapStore], directory: Path) -> None:
+        self._store = store
+        self.directory = directory
+
+    def begin(self, wanted: dict[str, Record | None], *, check_mode: bool = False) -> tuple[list[str], list[str]]:
+        begun, warnings = visits.begin(self._store(), self.directory, RECORD.cluster, wanted, check_mode=check_mode)
+        return list(begun.nodes), warnings
+
+    def visit(self, record: Record, *, fails: bool = False) -> bool:
+        """False where the node is left out."""
+        records = Records(self.directory)
+        if records.hold(record):
+            return False
+        with records.visit(record.node, record.cluster, 1) as remember:
+            if not fails:
+                assert remember(record) == ""
+        return True
+
+    def end(self) -> list[str]:
+        return visits.end(self._store(), self.directory)
+
+
+MakeRun = Callable[[], Run]
+
+
+@pytest.fixture
+def new_run(api: ApiServer, client: Callable[..., ApiClient], tmp_path: Path) -> MakeRun:
+    api.store.load([namespace(PLACE.namespace)])
+    directories = (tmp_path / f"run-{number}" for number in range(99))
+    return lambda: Run(lambda: ConfigMapStore(client(), PLACE), next(directories))
+
+
+def whole_run(run: Run, record: Record = RECORD) -> bool:
+    """Whether the node was visited."""
+    nodes, warnings = run.begin({record.node: record})
+    visited = run.visit(record)
+    assert (nodes, warnings) == ([record.node] if visited else [], [])
+    assert run.end() == []
+    return visited
+
+
+def asked(api: ApiServer) -> list[str]:
+    verbs = [each.verb for each in api.requests.all()]
+    api.requests.clear()
+    return verbs
+
+
+def test_what_one_run_left_the_next_one_knows(api: ApiServer, new_run: MakeRun) -> None:
+    assert whole_run(new_run())
+    api.requests.clear()
+    assert not whole_run(new_run())
+    assert asked(api) == ["get", "get"]
+    for other in (
+        {"target": "cd" * 32},
+        {"boot_id": "boot-2"},
+        {"hook": "after_kube_services"},
+        {"cluster": "another"},
+    ):
+        changed = replace(RECORD, **other)
+        assert whole_run(new_run(), changed)
+        assert whole_run(new_run())
+
+
+def test_a_run_with_nothing_to_visit_asks_for_no_more_than_the_records(api: ApiServer, new_run: MakeRun) -> None:
+    run = new_run()
+    assert run.begin({}) == ([], [])
+    assert run.end() == []
+    assert asked(api) == ["get"]
+
+
+def test_a_run_over_all_visits_what_is_known_and_writes_twice(api: ApiServer, new_run: MakeRun) -> None:
+    assert whole_run(new_run())
+    api.requests.clear()
+    run = new_run()
+    assert run.begin({"n1": None})[0] == ["n1"]
+    assert run.visit(RECORD)
+    assert run.end() == []
+    assert asked(api).count("update") == 2
+    assert not whole_run(new_run())
+
+
+def test_the_visits_of_another_directory_are_not_known(new_run: MakeRun) -> None:
+    """As of an earlier play of the same run of Ansible."""
+    run = new_run()
+    assert whole_run(run)
+    later = replace(RECORD, target="cd" * 32)
+    assert whole_run(new_run(), later)
+    nodes, _warnings = run.begin({"n1": RECORD})
+    assert nodes == ["n1"]
+    assert run.visit(RECORD)
+
+
+def test_a_node_that_failed_or_was_not_reached_has_no_record(new_run: MakeRun) -> None:
+    both = {"n1": RECORD, "n2": replace(RECORD, node="n2")}
+    for record in both.values():
+        assert whole_run(new_run(), record)
+    run = new_run()
+    run.begin(dict.fromkeys(both))
+    assert run.visit(RECORD, fails=True)
+    assert run.end() == []
+    assert new_run().begin(dict(both))[0] == ["n1", "n2"]
+
+
+def test_check_mode_writes_nothing_and_leaves_out_what_is_known(api: ApiServer, new_run: MakeRun) -> None:
+    assert whole_run(new_run())
+    api.requests.clear()
+    run = new_run()
+    assert run.begin({"n1": RECORD, "n2": None}, check_mode=True) == (["n2"], [])
+    assert not run.visit(RECORD)
+    assert run.end() == []
+    assert set(asked(api)) == {"get"}
+
+
+def test_an_end_without_a_beginning_does_nothing(api: ApiServer, new_run: MakeRun) -> None:
+    assert new_run().end() == []
+    assert asked(api) == []
+
+
+def test_records_that_are_not_whole_are_none(api: ApiServer, new_run: MakeRun) -> None:
+    assert whole_run(new_run())
+    _version, found = api.store.listing(api.store.catalog.by_plural("configmaps"))
+    part = next(record.key.split("/")[1] for record in found.ordered if f"-{BLOB}-" in record.key)
+    api.store.delete("configmaps", part, PLACE.namespace)
+    run = new_run()
+    nodes, (warning,) = run.begin({"n1": RECORD})
+    assert nodes == ["n1"]
+    assert warning.startswith("what is known of the nodes was not used, and they are visited: the ConfigMap ")
+    assert run.visit(RECORD)
+    assert run.end() == []
+    assert not whole_run(new_run())
+
+
+def test_what_may_not_be_read_has_no_records_of_ours(api: ApiServer, new_run: MakeRun) -> None:
+    api.faults.add(UNREADABLE)
+    run = new_run()
+    nodes, (warning,) = run.begin({"n1": RECORD})
+    assert nodes == ["n1"]
+    assert warning.startswith(
+        "the next run with npm_scope changed visits the nodes that this one visits: the ConfigMap "
+    )
+    assert run.visit(RECORD)
+    assert run.end() == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", resource="configmaps", verb="update", code=403, message="denied"),
+        Fault("status", resource="configmaps", code=503),
+    ],
+    ids=lambda fault: f"{fault.verb} {fault.code}",
+)
+def test_records_that_stay_although_they_may_be_untrue_are_said(api: ApiServer, new_run: MakeRun, fault: Fault) -> None:
+    assert whole_run(new_run())
+    later = replace(RECORD, target="cd" * 32)
+    for mended in (False, True):
+        api.faults.add(fault)
+        run = new_run()
+        nodes, warnings = run.begin({"n1": later})
+        assert (nodes, len(warnings)) == (["n1"], 1)
+        assert run.visit(later)
+        if mended:
+            api.faults.clear()
+            assert run.end() == []
+        else:
+            with pytest.raises(StoreError):
+                run.end()
+        api.faults.clear()
+    # What the last one could take out in the end is not known any more, as it was once wanted, nor as it is now.
+    assert new_run().begin({"n1": RECORD})[0] == ["n1"]
+
+
+def test_records_that_cannot_be_changed_for_want_of_room_go_all(api: ApiServer, new_run: MakeRun) -> None:
+    other = replace(RECORD, node="n2")
+    assert whole_run(new_run())
+    assert whole_run(new_run(), other)
+    api.faults.add(Fault("status", resource="configmaps", verb="create", code=403, message="exceeded quota"))
+    later = replace(RECORD, target="cd" * 32)
+    run = new_run()
+    nodes, (warning,) = run.begin({"n1": later, "n2": other})
+    assert nodes == ["n1"]
+    assert "exceeded quota" in warning
+    assert run.visit(later)
+    assert not run.visit(other)
+    assert run.end() == []
+    api.faults.clear()
+    assert new_run().begin({"n1": RECORD, "n2": other})[0] == ["n1", "n2"]
+
+
+def test_an_end_that_cannot_be_written_leaves_marks_which_are_no_records(api: ApiServer, new_run: MakeRun) -> None:
+    run = new_run()
+    run.begin({"n1": RECORD})
+    run.visit(RECORD)
+    api.faults.add(Fault("status", resource="configmaps", verb="update", code=403, message="denied"))
+    (warning,) = run.end()
+    assert warning.startswith("the next run with npm_scope changed visits the nodes that this one has visited: ")
+    api.faults.clear()
+    assert new_run().begin({"n1": RECORD})[0] == ["n1"]
+
+
+def test_slices_at_once_keep_each_others_records(new_run: MakeRun) -> None:
+    first, second = new_run(), new_run()
+    other = replace(RECORD, node="n2")
+    first.begin({"n1": RECORD})
+    second.begin({"n2": other})
+    assert first.visit(RECORD)
+    assert second.visit(other)
+    assert second.end() == first.end() == []
+    assert new_run().begin({"n1": RECORD, "n2": other})[0] == []
+
+
+def test_of_two_runs_at_one_node_neither_leaves_a_record(new_run: MakeRun) -> None:
+    first, second = new_run(), new_run()
+    later = replace(RECORD, target="cd" * 32)
+    first.begin({"n1": RECORD})
+    second.begin({"n1": later})
+    assert second.visit(later)
+    assert first.visit(RECORD)
+    assert second.end() == first.end() == []
+    for record in (RECORD, later):
+        assert new_run().begin({"n1": record}, check_mode=True)[0] == ["n1"]
+    assert whole_run(new_run())
+    assert not whole_run(new_run())
+
+
+def test_two_beginnings_at_once_find_each_other(api: ApiServer, new_run: MakeRun) -> None:
+    """The second has read what there was before the first one wrote."""
+    assert whole_run(new_run())
+    first, second = new_run(), new_run()
+    changes = iter([lambda: first.begin({"n1": None})])
+    plain = ConfigMapStore.read
+
+    def read(store: ConfigMapStore, blob: str) -> bytes | None:
+        found = plain(store, blob)
+        for change in changes:
+            change()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigMapStore, "read", read)
+        second.begin({"n1": None})
+    assert first.visit(RECORD)
+    assert second.visit(RECORD)
+    assert first.end() == second.end() == []
+    assert new_run().begin({"n1": RECORD})[0] == ["n1"]
