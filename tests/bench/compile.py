@@ -88,8 +88,7 @@ def _one_node(snapshot: Snapshot, directory: Path) -> Facts:
 def _write(compiler: Compiler, names: Iterable[str], directory: Path) -> None:
     renderer, writer = Renderer(environment(loader())), RunWriter(directory)
     for name in names:
-        ruleset = compiler.ruleset(name)
-        writer.add(ruleset, renderer.render(ruleset))
+        writer.add(name, renderer.render(compiler.ruleset(name)))
 
 
 def _measure(do: Callable[[Snapshot, Path], Facts], path: Path) -> Facts:

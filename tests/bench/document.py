@@ -15,7 +15,7 @@ PAGE, KEPT = DOCS / "benchmarks.md", DOCS / "benchmarks"
 # Advice for many nodes has its tables where people look for it: in the collection.
 SCALE_PAGE = DOCS.parent / "collections/ansible_collections/npm/netpol/docs/scale.md"
 SCALE_TABLES = ("choices", "scale")
-GENERATED = ("compile", "node", "dataplane", "ansible", "node_pod", "propagation")
+GENERATED = ("compile", "node", "dataplane", "ansible", "node_pod", "propagation", "snapshot")
 
 
 def keep(results: Iterable[Results]) -> None:
@@ -72,11 +72,30 @@ def _plots(table: Table) -> Iterator[tuple[str, str]]:
             }
             title = f"Time to connect ({variant}, 30 local pods)"
             yield f"connections-{variant}.svg", plot.log_log(title, "policies", "times a node without policies", lines)
+    if table.name == "compile" and (lines := _by_share(table)):
+        title = "A mixed cluster of fewer pods, or of fewer policies"
+        yield "compile.svg", plot.log_log(title, "share of 150,000 pods, of 10,000 policies", "CPU seconds", lines)
     if table.name == "runs":
         lines = _by_connection(table, {"ping": "ping s", "raw": "raw s", "run": "run s"})
         curves = {name: points for name, points in lines.items() if len(points) > 1}
         if curves:
             yield "ansible-runs.svg", plot.log_log("Runs over nodes in sync", "nodes", "seconds", curves)
+
+
+def _by_share(table: Table) -> dict[str, list[tuple[float, float]]]:
+    """CPU seconds of case (f), by which share of its pods, or of its policies, there are."""
+    whole = next((row for row in table.rows if row["case"] == "f"), None)
+    if whole is None:
+        return {}
+    return {
+        f"{what}, {size}": sorted(
+            (row[size] / whole[size], row[column])
+            for row in table.rows
+            if row["case"] == "f" or row["case"].endswith(f"of the {size}")
+        )
+        for what, column in (("all files", "rendered: CPU s"), ("compiled", "CPU s"), ("one node", "one node: CPU s"))
+        for size in ("pods", "policies")
+    }
 
 
 def _by_connection(table: Table, columns: Mapping[str, str]) -> dict[str, list[tuple[float, float]]]:

@@ -96,9 +96,9 @@ class _Runs:
     def row(self, step: str, cluster: Workload) -> Row:
         snapshot = cluster.snapshot()
         start = time.process_time()
-        rendered = self._renderer.render(ruleset := Compiler(snapshot).ruleset(NAME))
+        rendered = self._renderer.render(Compiler(snapshot).ruleset(NAME))
         writer = spool.RunWriter(self._directory)
-        writer.add(ruleset, rendered)
+        writer.add(NAME, rendered)
         writer.finish(spool.Run(snapshot.cluster.uid, snapshot.cluster.version, snapshot.id))
         compiled = time.process_time() - start
         cost = in_own_process(self._lab, NAME, self._directory)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What it costs to read a cluster of realistic pods (about 11 kB of JSON each) from the lab's API: everything, page by
-page, into a snapshot file; the same, and kept for the next run; that next run, with 1 % of the pods made anew, and
-when nothing has changed; and for comparison one list of all pods by the official client. Each is a process of its own.
-Waiting for the server, which is Python too, is in the wall time."""
+"""What it costs to read a cluster of realistic pods (about 11 kB of JSON each) from the lab's API.
+
+Everything, page by page, into a snapshot file; the same, and kept for the next run; that next run, with 1 % of the pods
+made anew, and when nothing has changed; and for comparison one list of all pods by the official client.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ _FULL = (2_000, 20_000, 150_000)
 # The official client makes an object of every field. More than this may be more than the machine's memory.
 _MOST_FOR_THE_OFFICIAL = 20_000
 _CHURN = 100
+_TITLE = "Each row is a process of its own. Waiting for the server, which is Python too, is in the wall time."
 COLUMNS = (
     "pods",
     "reading",
@@ -47,7 +49,7 @@ Facts = dict[str, Any]
 
 def run(*, full: bool) -> list[Table]:
     rows = [row for pods in (_FULL if full else _SMALL) for row in _rows(pods)]
-    return [Table("snapshot", __doc__ or "", COLUMNS, rows)]
+    return [Table("snapshot", _TITLE, COLUMNS, rows)]
 
 
 def _rows(pods: int) -> Iterator[Facts]:

@@ -60,12 +60,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mutants", action="store_true", help="instead, see which suites catch the faults of mutants.yaml"
     )
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="of these faults, only those with this in their name"
+    )
     parser.add_argument("--document", action="store_true", help="put the tables of this run into docs/conformance.md")
     return parser
 
 
 def _mutants(options: argparse.Namespace) -> int:
-    mutants = mutation.mutants()
+    if options.document and options.suite:
+        raise SystemExit("--document is for a run of all suites")
+    mutants = [mutant for mutant in mutation.mutants() if options.only.lower() in mutant.name.lower()]
+    if not mutants:
+        print("no fault has that in its name", file=sys.stderr)
+        return 2
     judgements = []
     with Progress("mutants", len(mutants)) as progress:
         for judgement in mutation.judge(mutants, options.suite or (), options.jobs):
@@ -74,7 +82,8 @@ def _mutants(options: argparse.Namespace) -> int:
             if not judgement.caught:
                 progress.say(f"NOT CAUGHT: {judgement.mutant.name} (rule {judgement.mutant.rule})")
     if options.document:
-        documentation.put("mutants", mutation.markdown(judgements))
+        before = documentation.get("mutants") if options.only else ""
+        documentation.put("mutants", mutation.markdown(judgements, before))
     missed = sum(not each.caught for each in judgements)
     print(f"{len(judgements) - missed} caught, {missed} not")
     return 1 if missed else 0

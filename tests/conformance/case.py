@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,11 @@ class Case:
 def all_cases() -> tuple[Case, ...]:
     """Every case, by suite and file and in the file's order. Raises :class:`SuiteError`."""
     return tuple(case for suite in suites.all_suites() for case in _cases_of(suite))
+
+
+def cases_of(names: Iterable[str]) -> tuple[Case, ...]:
+    """The cases of the suites of these names; no others are read. Raises :class:`SuiteError` and LookupError."""
+    return tuple(case for name in names for case in _cases_of(suites.named(name)))
 
 
 def _cases_of(suite: Suite) -> tuple[Case, ...]:

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from . import offline
-from .case import Case, all_cases
+from .case import Case, all_cases, cases_of
 
 ROOT = Path(__file__).parents[2]
 _COLLECTION = Path("ansible_collections/npm/netpol")
@@ -122,16 +122,25 @@ def _fails(case: Case) -> bool:
         return True
 
 
-def markdown(judgements: Sequence[Judgement]) -> str:
-    """A table of the mutants, by rule, and of the suites that catch each."""
+def markdown(judgements: Sequence[Judgement], before: str = "") -> str:
+    """A table of the mutants, by rule, and of the suites that catch each.
+
+    Those that were not judged keep their line in ``before``, an older table. Raises :class:`ValueError` when that one
+    is of other suites.
+    """
     suites = list(dict.fromkeys(case.suite for case in all_cases()))
-    lines = [f"| rule | fault | {' | '.join(suites)} |", f"|{'---|' * (2 + len(suites))}"]
-    for each in sorted(judgements, key=lambda each: each.mutant.rule):
+    head = [f"| rule | fault | {' | '.join(suites)} |", f"|{'---|' * (2 + len(suites))}"]
+    first, second, *old = before.splitlines() or head
+    if [first, second] != head:
+        raise ValueError("the table is of other suites: all mutants need to be judged")
+    lines = {line.split(" | ")[1]: line for line in old}
+    for each in judgements:
         cells = ["caught" if suite in each.caught else "" for suite in suites]
-        lines.append(f"| {each.mutant.rule} | {each.mutant.name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines[each.mutant.name] = f"| {each.mutant.rule} | {each.mutant.name} | {' | '.join(cells)} |"
+    known = [mutant.name for mutant in sorted(mutants(), key=lambda mutant: mutant.rule)]
+    return "\n".join([*head, *(lines[name] for name in known if name in lines)]) + "\n"
 
 
 if __name__ == "__main__":
     chosen = sys.argv[1:]
-    print(json.dumps(first_failures(case for case in all_cases() if not chosen or case.suite in chosen)))
+    print(json.dumps(first_failures(cases_of(chosen) if chosen else all_cases())))

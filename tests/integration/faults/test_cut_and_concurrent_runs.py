@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.run.playbooks import ANSIBLE_PLAYBOOK, FIRST, QUICK_SSH, ROOT, commands, policy, run
+from integration.run.playbooks import ANSIBLE_PLAYBOOK, FIRST, QUICK_SSH, ROOT, Output, commands, policy, run
 from lab.lab import Lab, wait_for
 from lab.node import Node
 
@@ -75,10 +77,13 @@ def cut(node: Node) -> None:
 
 @contextlib.contextmanager
 def enforcing(lab: Lab, log: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """enforce.yml in the background; it has ended at the end."""
-    command = [ANSIBLE_PLAYBOOK, str(ROOT / "playbooks/enforce.yml"), *arguments]
+    """enforce.yml in the background, in a session of its own; it has ended at the end."""
+    # Who starts the tests in the background has a shell that lets them ignore Ctrl-C, and what they start as well.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, ANSIBLE_PLAYBOOK, str(ROOT / "playbooks/enforce.yml"), *arguments]
     with log.open("w") as output:
-        child = lab.popen_in("ctl", command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        options = {"stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+        child = lab.popen_in("ctl", command, start_new_session=True, **options)
         try:
             yield child
             child.wait(120)
@@ -104,6 +109,29 @@ def test_a_session_that_is_cut_leaves_the_old_rules_and_the_script_ends_its_work
     after = run(changing, "enforce")
     assert after.code == 0
     assert after.summary[0] == "Nodes: 2 converged (0 changed, 2 unchanged)"
+    assert outcome(changing) == NEW_OUTCOME
+
+
+def test_a_run_that_is_interrupted_says_what_it_has_and_has_not_done(changing: Lab, tmp_path: Path) -> None:
+    node, log = changing.nodes[FIRST], tmp_path / "log"
+    with enforcing(changing, log, "-e", "npm_serial=1") as child:
+        wait_until_held(node)
+        # As a Ctrl-C on a terminal: all of its processes.
+        os.killpg(child.pid, signal.SIGINT)
+        child.wait(30)
+    assert child.returncode != 0
+    assert Output(child.returncode, log.read_text()).summary[:6] == [
+        "The run ended early: it was interrupted, or an error above ended it",
+        "Nodes: 0 converged (0 changed, 0 unchanged), 1 cut off, 1 not reached, because the run ended early",
+        "Cut off in a visit, of which the next run finds out what came (1):",
+        f"  {FIRST}",
+        "Pods: 6; to be isolated: 4 for ingress, 0 for egress; so far on 0 of 2 nodes",
+        "Policies: 1 to be enforced, 0 refused; so far on 0 of 2 nodes",
+    ]
+    node.run(f"touch {GO}")
+    wait_until_idle(node)
+    after = run(changing, "enforce")
+    assert after.summary[0].startswith("Nodes: 2 converged")
     assert outcome(changing) == NEW_OUTCOME
 
 

@@ -103,6 +103,7 @@ class Node(Namespace):
     variants: tuple[str, ...] = VARIANTS
     suffixed: bool = True
     last: Answer = field(default_factory=Answer)
+    _identity: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__init__(_SETUP)
@@ -168,10 +169,19 @@ class Node(Namespace):
                 stack.enter_context(self.wrapped(name, 'echo "$name $*" >>/run/log\nexec "$real" "$@"'))
             yield log
 
+    @contextlib.contextmanager
+    def as_user(self, number: int) -> Iterator[None]:
+        """Exchanges are this user's for a while, and not root's."""
+        self._identity = ("/usr/bin/setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups")
+        try:
+            yield
+        finally:
+            self._identity = ()
+
     def start(self) -> subprocess.Popen[bytes]:
         """Start the receiver as a connection plugin does: ``sh -c``, in a process group of its own."""
         return subprocess.Popen(
-            self.inside("/usr/bin/env", "-i", f"PATH={_BIN}", "sh", "-c", RECEIVER),
+            self.inside(*self._identity, "/usr/bin/env", "-i", f"PATH={_BIN}", "sh", "-c", RECEIVER),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

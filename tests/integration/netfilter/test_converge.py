@@ -27,7 +27,7 @@ def test_a_node_enforces_then_is_in_sync_in_one_small_exchange(variant: str, she
         first = converge(each, wanted(RULES, SETS))
         assert first.changed
         assert first.variant == variant
-        assert first.exchanges == 3
+        assert first.exchanges == 2
         writers = ("ipset", *(f"{tool}-{kind}-restore" for tool in TOOLS for kind in VARIANTS))
         before = each.everything()
         with each.logged(*writers) as log:

@@ -48,7 +48,7 @@ def meet(wires: Network, verdicts: Verdicts, at: int, action: str) -> NotConverg
         converge(wires.node, NEW)
     where = f"write {at}, {action}"
     verdicts.hold(wires.passing(), where)
-    assert converge(wires.node, NEW).exchanges == 3
+    assert converge(wires.node, NEW).exchanges == 2
     assert wires.passing() == verdicts.new, where
     assert settle(wires.node, NEW).in_sync
     return caught.value

@@ -27,9 +27,10 @@ def test_a_torn_part_is_named_and_healed(fresh: Node) -> None:
     target = wanted(pods(40), SETS)
     settle(fresh, target)
     rules = fresh.save(fresh.default_variant).splitlines()
-    part = next(line.split()[-1] for line in rules if line.startswith(f"-A {INGRESS_CHAIN} -d "))
+    to_part = next(line.split() for line in rules if line.startswith(f"-A {INGRESS_CHAIN} -d "))
+    network, part = to_part[3], to_part[-1]
     fresh.restore(fresh.default_variant, f"-D {part} 1")
     healed = converge(fresh, target)
     assert healed.changed
-    assert healed.drift == [f"IPv4: chain {part}: 1 rule missing"]
+    assert healed.drift == [f"IPv4: chain {part} (pods in {network}): 1 rule missing"]
     settle(fresh, target)

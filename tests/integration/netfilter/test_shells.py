@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.plan import IPSET, IPTABLES, Plan, Step
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import (
-    Confirmed,
+    Expected,
     Request,
     apply_script,
     inspect_script,
@@ -37,9 +37,10 @@ def full_plan(family: str) -> Plan:
 
 
 ALL_SCRIPTS = {
-    "check": inspect_script(SCRIPTS, confirmed=Confirmed("1" * 64, AWKWARD, 7, "2" * 64)),
-    "check to remove": inspect_script(SCRIPTS),
-    "read": inspect_script(SCRIPTS, with_state=True),
+    "check": inspect_script(SCRIPTS, Expected("1" * 64, AWKWARD, 7, "2" * 64), confirm=True),
+    "check to change nothing": inspect_script(SCRIPTS, Expected("1" * 64, AWKWARD, 7, "2" * 64)),
+    "check to remove": inspect_script(SCRIPTS, None),
+    "read": inspect_script(SCRIPTS, None, always=True),
     "remember": apply_script(SCRIPTS, request_for("present"), []),
     "forget": apply_script(SCRIPTS, request_for("absent"), []),
     "apply": apply_script(SCRIPTS, request_for("present"), [full_plan(IPV4), full_plan(IPV6)]),

@@ -132,6 +132,18 @@ def test_a_first_batch_that_fails_whole_ends_the_run(lab: Lab) -> None:
     assert not ours(lab, SECOND)
 
 
+def test_a_run_that_an_error_ends_between_its_plays_says_so(lab: Lab) -> None:
+    lab.apply(DENY_ALL)
+    output = run(lab, "enforce", variables={"npm_serial": "many"})
+    assert output.code != 0
+    assert output.summary[:3] == [
+        "No node was touched. The run ended early: it was interrupted, or an error above ended it",
+        "Pods: 6; to be isolated: 4 for ingress, 0 for egress; so far on 0 of 2 nodes",
+        "Policies: 1 to be enforced, 0 refused; so far on 0 of 2 nodes",
+    ]
+    assert not ours(lab, FIRST)
+
+
 def test_any_strategy_does(lab: Lab) -> None:
     lab.apply(DENY_ALL)
     output = run(lab, "enforce", env={"ANSIBLE_STRATEGY": "free"})
@@ -271,7 +283,7 @@ def test_what_was_compiled_can_be_kept(lab: Lab, tmp_path: Path) -> None:
     assert run(lab, "enforce", "--check", variables=variables).code == 0
     assert sorted(path.name for path in (kept / "nodes").iterdir()) == [FIRST, SECOND]
     first = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
-    assert any(b'"shop/web-1"' in text for text in first.values())
+    assert any(b"shop/web-1" in text for text in first.values())
     assert (tmp_path / "snapshot.json").stat().st_mode & 0o777 == 0o600
     assert run(lab, "enforce", "--check", variables=variables).code == 0
     again = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}

@@ -47,15 +47,16 @@ def compiled(lab: Lab, directory: Path, **variables: Any) -> dict[str, bytes]:
     playbook.write_text(COMPILE)
     output = run(lab, playbook, variables={"npm_run_directory": str(directory), **variables})
     assert output.code == 0, output.text
-    nodes = directory / "nodes"
-    return {str(path.relative_to(nodes)): path.read_bytes() for path in sorted(nodes.rglob("*")) if path.is_file()}
+    # run.json names the snapshot, which is another each time.
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "run.json")
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def test_no_order_of_objects_changes_a_byte(lab: Lab, tmp_path: Path) -> None:
     for item in POLICIES:
         lab.apply(item)
     from_api = compiled(lab, tmp_path / "api")
-    assert len(from_api) == 12
+    assert len(from_api) == 3
     assert any(b"shop/a-web, shop/b-deny, shop/c-web" in text for text in from_api.values())
 
     for item in POLICIES:

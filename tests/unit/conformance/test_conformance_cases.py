@@ -6,8 +6,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 
 import pytest
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Family
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter import dispatch
+from ansible_collections.npm.netpol.plugins.plugin_utils.policy.compile import Compiler
 from conformance import offline
 from conformance.case import Case, Step, all_cases
 from conformance.table import differences
@@ -72,3 +76,19 @@ def _placements(step: Step) -> Iterator[tuple[bool, bool]]:
         source, target = pods.get(flow.source), (pods | behind).get(flow.target)
         if source and target and source != target:
             yield verdict, source.node == target.node
+
+
+@pytest.mark.parametrize("family", Family, ids=str)
+def test_the_case_of_many_pods_has_some_on_both_sides_of_every_border_of_the_divided_dispatch(family: Family) -> None:
+    [step] = next(case.steps for case in all_cases() if case.name.startswith("many pods of one node"))
+    isolated = Compiler(offline.snapshot_of(step)).ruleset("node-1").family(family)
+    everybody = {ip_address(ip) for pod in step.spec.pods for ip in pod.ips if pod.has_network}
+    for targets in (isolated.ingress, isolated.egress):
+        known = {target.address: ip_address(target.address) for target in targets}
+        parts = dispatch.divided(known, dispatch.LONGEST_LIST)
+        assert len(parts) > 2
+        assert set().union(*parts.values()) < known.keys(), "one is alone"
+        for network in map(ip_network, parts):
+            assert {network[0], network[-1]} <= set(known.values())
+        of_others = everybody - set(known.values())
+        assert any(address in network for network in map(ip_network, parts) for address in of_others)

@@ -78,8 +78,11 @@ def test_a_generated_part_takes_the_place_of_the_old_one(tmp_path: Path) -> None
     documentation.put("x", "new", page)
     documentation.put("x", "new", page)
     assert page.read_text() == "before\n<!-- x: generated -->\n\nnew\n<!-- x: end -->\nafter\n"
+    assert documentation.get("x", page) == "new\n"
     with pytest.raises(ValueError, match="needs"):
         documentation.put("y", "new", page)
+    with pytest.raises(ValueError, match="needs"):
+        documentation.get("y", page)
 
 
 def test_every_feature_is_used_by_some_case() -> None:

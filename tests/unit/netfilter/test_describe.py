@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.names import EGRESS_CHAIN, INGRESS_CHAIN, dispatch_part
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.describe import details, summary
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.difference import Difference, difference
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.ipset_text import parse_sets
@@ -27,10 +28,17 @@ FOUND_RULES = [
 ]
 
 
-def compare(found_sets: list[str], found_rules: list[str]) -> Difference:
+def compare(found_sets: list[str], found_rules: list[str], wanted_rules: list[str] = WANTED_RULES) -> Difference:
     kernel = Kernel(parse_sets(found_sets), {(NFT, IPV4): parse_table(found_rules)})
-    target = Target(parse_sets(WANTED_SETS), parse_table(WANTED_RULES).chains, "first")
+    target = Target(parse_sets(WANTED_SETS), parse_table(wanted_rules).chains, "first")
     return difference(kernel, target, family=IPV4, variant=NFT)
+
+
+def with_a_part(base: str, option: str, network: str, *addresses: str) -> list[str]:
+    """A dispatch with one part, for pods in this network."""
+    part = dispatch_part(base, network)
+    pods = [f"-A {part} {option} {address}/32 -m comment --comment a/b -g NPM-I-NEW" for address in addresses]
+    return [f"-A {base} {option} {network} -g {part}", *pods]
 
 
 def test_every_difference_is_one_line_that_names_the_policies() -> None:
@@ -54,6 +62,32 @@ def test_the_diff_shows_members_rules_and_pods() -> None:
         assert f"{line}\n" in text
     assert "10.0.0.2" not in text
     assert "    - -m comment --comment shop/allow -m set --match-set npm-4-x src -j RETURN\n" in text
+
+
+def test_a_part_of_the_dispatch_is_named_by_its_network() -> None:
+    """Whether its rules are to change, it is to come, or it is to go."""
+    wanted = [
+        *with_a_part(INGRESS_CHAIN, "-d", "10.0.0.4/30", "10.0.0.5", "10.0.0.6"),
+        *with_a_part(EGRESS_CHAIN, "-s", "10.0.0.8/29", "10.0.0.9"),
+    ]
+    found = [
+        *with_a_part(INGRESS_CHAIN, "-d", "10.0.0.4/30", "10.0.0.5"),
+        *with_a_part(EGRESS_CHAIN, "-s", "10.0.0.12/31", "10.0.0.12"),
+    ]
+    change = compare([], ["-A FORWARD -j NPM-FORWARD", *found], wanted)
+    lines = [
+        f"chain {dispatch_part(INGRESS_CHAIN, '10.0.0.4/30')} (pods in 10.0.0.4/30): 1 rule missing",
+        f"chain {dispatch_part(EGRESS_CHAIN, '10.0.0.8/29')} (pods in 10.0.0.8/29) is missing",
+        f"chain {dispatch_part(EGRESS_CHAIN, '10.0.0.12/31')} (pods in 10.0.0.12/31) is to go",
+    ]
+    assert {f"IPv4: {line}" for line in lines} <= set(summary(change))
+    assert {f"  {line}" for line in lines} <= set(details(change, 100).splitlines())
+
+
+def test_a_rule_of_somebody_else_gives_a_part_no_network() -> None:
+    part = dispatch_part(INGRESS_CHAIN, "10.0.0.4/30")
+    found = [f"-A {INGRESS_CHAIN} -d 10.0.0.0/8 -g {part}", f"-A {part} -d 10.0.0.5/32 -g NPM-I-NEW"]
+    assert f"IPv4: chain {part} is to go" in summary(compare(FOUND_SETS, found))
 
 
 def test_the_diff_is_capped_and_says_how_much_is_left_out() -> None:

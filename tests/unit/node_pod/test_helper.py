@@ -110,6 +110,16 @@ def test_a_run_has_one_pod_on_a_node(api: ApiServer, make: Callable[..., HelperP
 
 
 @pytest.mark.usefixtures("started")
+def test_a_new_pod_is_not_asked_for_before_it_can_run(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    helper = make()
+    api.requests.clear()
+    helper.ensure()
+    asked = [record for record in api.requests.all() if record.method == "GET"]
+    # A machine that is busy may take longer than the first pause.
+    assert 1 <= len(asked) <= 2
+
+
+@pytest.mark.usefixtures("started")
 def test_a_known_pod_costs_no_request(api: ApiServer, make: Callable[..., HelperPod]) -> None:
     make().ensure()
     api.requests.clear()

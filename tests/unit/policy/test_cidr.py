@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Family
 from ansible_collections.npm.netpol.plugins.plugin_utils.policy.cidr import (
+    are_plain_addresses,
     networks,
     parse_address,
     parse_cidr,
@@ -61,6 +62,44 @@ def test_addresses_are_spelled_as_the_c_library_does(number: int) -> None:
     spelled = spell_address(Family.IPV4, number % 2**32)
     assert spelled == socket.inet_ntop(socket.AF_INET, (number % 2**32).to_bytes(4, "big"))
     assert parse_address(spelled).number == number % 2**32
+
+
+words = st.sampled_from(
+    ["0", "1", "9", "10", "255", "256", "01", "00a", "abc", "ffff", "fd00", "FD00", "10000", "", "%eth0"]
+)
+
+
+@given(
+    st.lists(words, min_size=3, max_size=9).map(":".join)
+    | st.lists(words, min_size=3, max_size=5).map(".".join)
+    | sparse_ipv6.map(lambda number: spell_address(Family.IPV6, number))
+    | st.text(max_size=20)
+)
+@example("0.0.0.0")  # noqa: S104 - nothing binds to it
+@example("::")
+@example("10.0.0.1\n")
+@example("1:2:3:4:5:6:7::")
+@example("1:2:3:4:5:6::7")
+@example("1:2:3:4:5::6:7")
+@example("1:0:3:4:5:6:7:0")
+@example("1:0:0:4:5:6:7:8")
+@example("1:0::4")
+@example("1::0:4")
+@example("1::4:0:0")
+@example("1:0:0:4::5")
+@example("1:2:3:4:5:6:7:8:9")
+def test_what_is_called_plain_is_an_address_in_its_one_spelling(text: str) -> None:
+    if are_plain_addresses([text]):
+        read = parse_address(text)
+        assert read.number
+        assert str(read) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["10.244.1.7", "192.0.2.255", "fd00:10::2:4a3f", "2001:db8::1", "fd12:3:4:5:6:7:8:9", "fd00:10::1:0"]
+)
+def test_usual_addresses_are_plain(text: str) -> None:
+    assert are_plain_addresses([text])
 
 
 @given(st.sampled_from(["10.1.2.3/{}", "255.255.255.255/{}"]), st.integers(0, 32))

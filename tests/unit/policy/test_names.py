@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction, Family, Ruleset, dump, load
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction, Family, Ruleset
 from unit.policy.clusters import World, compile_all, pod, policy
 
 WEB = pod("shop/web", "10.0.0.1", "fd00::1", app="web", ports="http=8080")
@@ -150,11 +150,6 @@ def test_renaming_a_policy_keeps_its_sets(renamed: str) -> None:
     after = World.of(WEB, policy(renamed, RULES)).compiler.ruleset("n1")
     assert before.ipv4.sets == after.ipv4.sets
     assert {each.name for each in before.ipv4.chains}.isdisjoint(each.name for each in after.ipv4.chains)
-
-
-def test_the_ruleset_survives_its_json_form() -> None:
-    for ruleset in World.of(WEB, DB, policy("shop/p", RULES)).rulesets:
-        assert load(dump(ruleset)) == ruleset
 
 
 def test_nodes_compiled_alone_or_in_any_order_are_the_same() -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction, Family, dump
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Direction, Family
 from unit.policy.clusters import OUTSIDE, World, pod, policy
 
 WEB = pod("shop/web", "10.0.0.1")
@@ -20,7 +20,7 @@ def test_rule_29_a_pod_of_the_hosts_network_is_no_subject_and_no_peer() -> None:
     assert not them.reaches("host", "web")
     by_block = policy("shop/q", "{ingress: [{from: [{ipBlock: {cidr: 192.168.0.4/32}}]}]}")
     assert World.of(WEB, host, FROM_PODS, by_block).reaches("host", "web")
-    assert not any("192.168.0.4" in dump(ruleset) for ruleset in them.rulesets)
+    assert not any("192.168.0.4" in repr(ruleset) for ruleset in them.rulesets)
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
@@ -135,3 +135,13 @@ def test_a_pod_that_could_not_be_read_is_isolated_and_nobodys_peer() -> None:
     assert not any("10.0.0.2" in member for each in them.rulesets[0].ipv4.sets for member in each.members)
     assert not them.reaches("web", "odd")
     assert them.compiler.summary.pods_isolated_egress == 2
+
+
+@pytest.mark.parametrize("name", ["before-web", "zz-after-web"])
+def test_a_pod_that_could_not_be_read_is_judged_apart_from_one_with_the_same_labels(name: str) -> None:
+    """Whichever of them comes first."""
+    them = World.of(WEB, pod(f"shop/{name}", "10.0.0.2", labels=WEB.labels, unreadable=True))
+    assert them.reaches(OUTSIDE, "web")
+    assert them.reaches("web", OUTSIDE)
+    assert not them.reaches(OUTSIDE, name)
+    assert not them.reaches(name, OUTSIDE)

@@ -72,6 +72,8 @@ def test_the_annotation_lifts_it() -> None:
     assert named(World.of(DNS, policy("kube-system/p", "{}", **{ALLOW_ANNOTATION: "false"})))
     lifted = policy("kube-system/lifted", "{}", **{ALLOW_ANNOTATION: "true"})
     assert named(World.of(DNS, DENY_ALL, lifted)) == [("deny-all", "spec.ingress")]
+    elsewhere = policy("shop/deny-all", "{}", **{ALLOW_ANNOTATION: "true"})
+    assert named(World.of(DNS, DENY_ALL, elsewhere)) == [("deny-all", "spec.ingress")]
 
 
 AGENT = pod("kube-system/konnectivity-agent", "10.0.0.5", app="konnectivity-agent")
@@ -92,6 +94,25 @@ def test_a_policy_that_cuts_off_a_lifeline_is_named_though_others_of_the_namespa
         "deny: isolates every konnectivity-agent pod of the protected namespace for egress, and nothing is allowed",
         "deny: isolates every CoreDNS pod of the protected namespace for ingress, and nothing is allowed",
     ]
+
+
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_coredns_is_cut_off_in_either_direction(direction: str) -> None:
+    """It answers the cluster, and asks others."""
+    deny = policy(
+        "kube-system/p", f"{{podSelector: {{matchLabels: {{k8s-app: kube-dns}}}}, policyTypes: [{direction}]}}"
+    )
+    assert named(World.of(METRICS, COREDNS, deny)) == [("p", f"spec.{direction.lower()}")]
+
+
+def test_a_lifeline_is_seen_among_pods_that_no_policy_tells_apart() -> None:
+    deny = policy("kube-system/deny", "{podSelector: {}, policyTypes: [Egress]}")
+    allow = policy(
+        "kube-system/allow", "{podSelector: {matchLabels: {tier: free}}, policyTypes: [Egress], egress: [{}]}"
+    )
+    free = pod("kube-system/free", "10.0.0.7", tier="free")
+    assert not named(World.of(METRICS, free, deny, allow))
+    assert named(World.of(METRICS, AGENT, free, deny, allow)) == [("deny", "spec.egress")]
 
 
 @pytest.mark.parametrize("label", ["app", "k8s-app"])

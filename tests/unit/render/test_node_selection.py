@@ -32,7 +32,7 @@ def test_what_is_asked_for_and_cannot_be_enforced_has_a_reason() -> None:
 
 
 def test_inventory_and_cluster_are_compared_whatever_the_limit() -> None:
-    selection = select(MIXED, ["a"], ["a", "gone"])
+    selection = select(MIXED, ["a"], ["a", "gone", "win", "aci"])
     assert selection.compiled == ("a",)
     assert selection.not_in_inventory == ("b",)
     assert selection.not_in_cluster == ("gone",)

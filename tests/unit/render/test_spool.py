@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils import spool
-from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Ruleset, without_members
+from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import Ruleset
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import Rendered, RenderedSet, render
 from ansible_collections.npm.netpol.plugins.plugin_utils.spool import (
     Excluded,
@@ -30,7 +30,7 @@ RUN = Run("uid-1", 4711, "ab" * 32, {"win-1": Excluded(Exclusion.WINDOWS, "a Win
 def directory(tmp_path: Path) -> Path:
     directory = tmp_path / "state" / "run"
     writer = RunWriter(directory)
-    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()), IDENTITY)
+    writer.add(NODE, render(ONE_OF_EVERYTHING, environment()), IDENTITY)
     writer.finish(RUN)
     return directory
 
@@ -43,7 +43,6 @@ def test_what_is_written_is_read_back(directory: Path) -> None:
     assert spool.read_target(directory, NODE) == rendered.id
     assert spool.read_identity(directory, NODE) == IDENTITY
     assert spool.read_rendered(directory, NODE) == rendered
-    assert spool.read_ruleset(directory, NODE) == without_members(ONE_OF_EVERYTHING)
 
 
 def test_a_set_that_nodes_share_is_rendered_and_written_once(tmp_path: Path) -> None:
@@ -56,9 +55,9 @@ def test_a_set_that_nodes_share_is_rendered_and_written_once(tmp_path: Path) -> 
     shared = RenderedSet("npm-4-shared", text)
     writer = RunWriter(tmp_path)
     for node in ("n1", "n2", "n3"):
-        writer.add(Ruleset(node), Rendered((shared,), f"*filter\n# {node}\nCOMMIT\n", ""))
+        writer.add(node, Rendered((shared,), f"*filter\n# {node}\nCOMMIT\n", ""))
     assert made == ["once"]
-    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["npm-4-shared.restore"]
+    assert (tmp_path / "sets.restore").read_text() == shared.text
     for node in ("n1", "n3"):
         rendered = spool.read_rendered(tmp_path, node)
         assert rendered.ipset == shared.text
@@ -73,13 +72,13 @@ def test_only_its_owner_reads_it(directory: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(directory: Path) -> None:
     before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     writer = RunWriter(directory)
-    writer.add(ONE_OF_EVERYTHING, render(ONE_OF_EVERYTHING, environment()), IDENTITY)
+    writer.add(NODE, render(ONE_OF_EVERYTHING, environment()), IDENTITY)
     writer.finish(RUN)
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_that_did_not_finish_is_none(directory: Path) -> None:
-    RunWriter(directory).add(Ruleset("other"), render(Ruleset("other"), environment()))
+    RunWriter(directory).add("other", render(Ruleset("other"), environment()))
     with pytest.raises(SpoolError, match=r"cannot read .*run\.json"):
         spool.read_run(directory)
     assert not spool.has_node(directory, NODE)
@@ -93,18 +92,29 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "nodes").is_dir()
 
 
-@pytest.mark.parametrize("changed", ["nodes/{node}/iptables.restore", "sets/{name}.restore"])
-def test_files_that_changed_after_rendering_are_refused(directory: Path, changed: str) -> None:
-    path = directory / changed.format(node=NODE, name=ONE_OF_EVERYTHING.ipv4.sets[0].name)
-    assert path.exists()
-    path.write_text("*filter\nCOMMIT\n")
-    with pytest.raises(SpoolError, match="changed after they were rendered"):
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [(f"nodes/{NODE}", "-j DROP", "-j RETURN"), ("sets.restore", "10.1.0.7", "10.1.0.9")]
+)
+def test_what_changed_after_rendering_is_refused(directory: Path, name: str, old: str, new: str) -> None:
+    text = (directory / name).read_text()
+    assert old in text
+    (directory / name).write_text(text.replace(old, new))
+    with pytest.raises(SpoolError, match="changed after it was rendered"):
         spool.read_rendered(directory, NODE)
 
 
-def test_no_name_of_a_set_leads_out_of_the_directory(directory: Path) -> None:
-    (directory / "nodes" / NODE / "sets").write_text("../nodes/x\n")
-    with pytest.raises(SpoolError, match="no name of a set"):
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"target": "", "sets": [["npm-4-x", 0]], "iptables": "", "ip6tables": ""}']
+)
+def test_a_file_that_is_no_node_is_refused(directory: Path, text: str) -> None:
+    (directory / "nodes" / NODE).write_text(text)
+    with pytest.raises(SpoolError, match=f"nodes/{NODE}: damaged"):
+        spool.read_target(directory, NODE)
+
+
+def test_sets_that_are_missing_are_named(directory: Path) -> None:
+    (directory / "sets.restore").unlink()
+    with pytest.raises(SpoolError, match=r"cannot read .*sets\.restore"):
         spool.read_rendered(directory, NODE)
 
 
@@ -113,7 +123,7 @@ def test_no_name_of_a_node_leads_out_of_the_directory(directory: Path, name: str
     with pytest.raises(SpoolError, match="no name of a node"):
         spool.read_target(directory, name)
     with pytest.raises(SpoolError, match="no name of a node"):
-        RunWriter(directory).add(Ruleset(name), render(Ruleset(name), environment()))
+        RunWriter(directory).add(name, render(Ruleset(name), environment()))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +131,8 @@ def test_no_name_of_a_node_leads_out_of_the_directory(directory: Path, name: str
     [
         ("{", "not JSON"),
         ("[]", "not a npm.netpol/run"),
-        (json.dumps({"format": "npm.netpol/run", "version": 1}), "of version 2"),
-        (json.dumps({"format": "npm.netpol/run", "version": 2}), "damaged"),
+        (json.dumps({"format": "npm.netpol/run", "version": 2}), "of version 3"),
+        (json.dumps({"format": "npm.netpol/run", "version": 3}), "damaged"),
     ],
 )
 def test_another_file_is_no_run(directory: Path, text: str, message: str) -> None:
@@ -131,10 +141,11 @@ def test_another_file_is_no_run(directory: Path, text: str, message: str) -> Non
         spool.read_run(directory)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "not JSON"), ('{"name": 1}', "damaged"), ("[]", "damaged")])
-def test_an_identity_that_cannot_be_read_is_refused(directory: Path, text: str, message: str) -> None:
-    (directory / "nodes" / NODE / "identity.json").write_text(text)
-    with pytest.raises(SpoolError, match=message):
+@pytest.mark.parametrize("identity", ['{"name": 1}', "[]", "null"])
+def test_an_identity_that_cannot_be_read_is_refused(directory: Path, identity: str) -> None:
+    path = directory / "nodes" / NODE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"identity": json.loads(identity)}))
+    with pytest.raises(SpoolError, match="damaged"):
         spool.read_identity(directory, NODE)
 
 

@@ -62,8 +62,8 @@ def test_every_outcome_is_counted_and_every_failure_has_its_reason() -> None:
         "  w: its operating system is windows",
         "Drift found and healed (1):",
         "  c: IPv4: our jump in FORWARD is missing",
-        "Pods: 12,345; to be isolated: 67 for ingress, 8 for egress",
-        "Policies: 9 to be enforced, 2 refused",
+        "Pods: 12,345; to be isolated: 67 for ingress, 8 for egress; so far on 3 of 5 nodes",
+        "Policies: 9 to be enforced, 2 refused; so far on 3 of 5 nodes",
     ]
 
 
@@ -100,6 +100,41 @@ def test_nodes_that_the_run_never_came_to_are_not_forgotten() -> None:
     nodes = (NodeResult("a", Outcome.FAILED, "no"),)
     (first, *_) = summary(RunResult(nodes, compiled(nodes=1200)))
     assert first.endswith("1 failed, 1,199 not reached, because the run ended early")
+
+
+def test_a_run_that_ended_before_any_node_says_so_and_is_no_check_mode() -> None:
+    early = "No node was touched. The run ended early: it was interrupted, or an error above ended it"
+    assert summary(RunResult(ended_early=True)) == [early]
+    assert summary(RunResult(compiled=compiled(nodes=5), ended_early=True)) == [
+        early,
+        "Pods: 12,345; to be isolated: 67 for ingress, 8 for egress; so far on 0 of 5 nodes",
+        "Policies: 9 to be enforced, 2 refused; so far on 0 of 5 nodes",
+    ]
+    assert summary(RunResult(compiled=compiled(nodes=5)))[1:] == ["Policies: 9 to be enforced, 2 refused"]
+
+
+def test_a_run_that_ended_in_the_middle_tells_done_begun_and_not_reached_apart() -> None:
+    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.FAILED, "no"))
+    assert summary(RunResult(nodes, compiled(nodes=5), ended_early=True, cut_off=("c", "d"))) == [
+        "The run ended early: it was interrupted, or an error above ended it",
+        "Nodes: 1 converged (1 changed, 0 unchanged), 1 failed, 2 cut off, 1 not reached, because the run ended early",
+        "Failed (1):",
+        "  b: no",
+        "Cut off in a visit, of which the next run finds out what came (2):",
+        "  c",
+        "  d",
+        "Pods: 12,345; to be isolated: 67 for ingress, 8 for egress; so far on 1 of 5 nodes",
+        "Policies: 9 to be enforced, 2 refused; so far on 1 of 5 nodes",
+    ]
+
+
+def test_a_removal_or_check_mode_that_ended_in_the_middle_keeps_its_words() -> None:
+    nodes = (NodeResult("a", Outcome.CHANGED),)
+    removing = summary(RunResult(nodes, ended_early=True, cut_off=("b",), removing=True))
+    assert removing[1] == "Nodes: 1 cleaned, 0 had nothing of ours, 1 cut off"
+    checking = summary(RunResult(nodes, compiled(nodes=2), ended_early=True, cut_off=("b",), check_mode=True))
+    assert checking[1] == "Nodes: 1 would change, 0 in sync, 1 cut off"
+    assert checking[-1] == "Policies: 9 to be enforced, 2 refused"
 
 
 def test_a_run_that_was_stopped_says_why_first() -> None:

@@ -115,7 +115,7 @@ class ActionModule(ControllerAction):
                 rendered = renderer.render(ruleset)
                 if template_path:
                     check_readable(rendered)
-                writer.add(ruleset, rendered, identities.get(node, Identity()))
+                writer.add(node, rendered, identities.get(node, Identity()))
             writer.finish(run)
         except (RenderError, SpoolError) as error:
             self.fail(f"no node was touched: {error}")

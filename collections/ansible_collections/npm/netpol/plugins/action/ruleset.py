@@ -81,7 +81,7 @@ class ActionModule(ControllerAction):
             return {"skipped": True, "skip_reason": str(error), "msg": str(error), "node": node}
         record = self._record(parameters, node, wanted)
         if record and parameters["scope"] == CHANGED and Records(Path(parameters["state_dir"])).hold(record):
-            return {"verified": False, "node": node}
+            return {"verified": False, "node": node, "msg": "left out: unchanged since its last run"}
         return self._bring(node, wanted, record, parameters)
 
     def _bring(

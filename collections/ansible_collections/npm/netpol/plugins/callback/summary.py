@@ -13,6 +13,8 @@ description:
   - Adds a summary to the output of a run that used the modules of this collection. It says how many nodes converged,
     changed, failed, could not be reached or were left out, and why; how many pods are isolated and policies enforced;
     which objects were refused; and where inventory and cluster disagree.
+  - A run that ends early, by C(Ctrl-C) or an error, has a summary too. It says so, and which nodes were cut off or not
+    reached.
   - Prints nothing when none of them was used, unless a play on the group C(npm_nodes) had no hosts.
 requirements:
   - enable in configuration (C(callbacks_enabled=npm.netpol.summary))
@@ -20,7 +22,8 @@ author:
   - npm.netpol maintainers (!UNKNOWN)
 """
 
-from typing import Any  # noqa: E402 - Ansible wants DOCUMENTATION first
+import atexit  # noqa: E402 - Ansible wants DOCUMENTATION first
+from typing import Any  # noqa: E402
 
 from ansible.plugins.callback import CallbackBase  # noqa: E402
 from ansible_collections.npm.netpol.plugins.plugin_utils.summary_text import (  # noqa: E402
@@ -49,16 +52,32 @@ class CallbackModule(CallbackBase):
         self._nodes: list[NodeResult] = []
         self._compiled: dict[str, Any] = {}
         self._stopped = ""
+        # Hosts whose visit has begun and has no result yet; a dictionary keeps their order.
+        self._visits: dict[str, None] = {}
+        self._is_ours = False
         self._check_mode = False
         self._removing = False
         self._play_is_ours = False
         self._nobody = False
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        # Ansible tells callbacks of no end but the regular one.
+        atexit.register(self._end_early)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._play_is_ours = "npm_nodes" in (play.hosts if isinstance(play.hosts, list) else [play.hosts])
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         self._nobody = self._nobody or self._play_is_ours
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        action = _action(task)
+        if action == _RULESET or action in _BEFORE_THE_NODES:
+            self._is_ours = True
+            self._check_mode = self._check_mode or bool(task.check_mode)
+        if action == _RULESET:
+            self._removing = self._removing or task.args.get("state") == "absent"
+            self._visits[host.get_name()] = None
 
     def v2_runner_on_ok(self, result: Any) -> None:
         action = _action(result._task)
@@ -83,11 +102,23 @@ class CallbackModule(CallbackBase):
             self._add_node(result, Outcome.LEFT_OUT)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
+        atexit.unregister(self._end_early)
+        # Some other task failed, of a play that has more than ours, before it came to any node.
+        failed = bool(stats.failures or stats.dark)
+        self._tell(ended_early=failed and bool(self._compiled) and not self._nodes)
+
+    def _end_early(self) -> None:
+        if self._is_ours:
+            self._tell(ended_early=True)
+
+    def _tell(self, *, ended_early: bool) -> None:
         lines = summary(
             RunResult(
                 nodes=outcomes(self._nodes),
                 compiled=self._compiled,
                 stopped=self._stopped,
+                ended_early=ended_early,
+                cut_off=tuple(sorted(self._visits)),
                 check_mode=self._check_mode,
                 removing=self._removing,
                 nobody=self._nobody,
@@ -99,11 +130,11 @@ class CallbackModule(CallbackBase):
             self._display.display(line)
 
     def _add_node(self, result: Any, outcome: Outcome) -> None:
-        self._check_mode = self._check_mode or bool(result._task.check_mode)
-        self._removing = self._removing or result._task.args.get("state") == "absent"
+        host = result._host.get_name()
+        self._visits.pop(host, None)
         self._nodes.append(
             NodeResult(
-                host=result._host.get_name(),
+                host=host,
                 outcome=outcome,
                 reason=_message(result),
                 drift=tuple(result._result.get("drift", ())),

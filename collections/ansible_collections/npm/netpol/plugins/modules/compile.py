@@ -108,8 +108,8 @@ run:
   contains:
     directory:
       description:
-        - The directory with C(nodes/), a subdirectory for each node, and C(sets/), the sets that nodes share.
-        - With each node's files is which machine it is and which start of it, as far as the snapshot knows, by which
+        - The directory. C(nodes/) in it has a file for each node, C(sets.restore) the sets of them all.
+        - With each node is which machine it is and which start of it, as far as the snapshot knows, by which
           M(npm.netpol.ruleset) tells whether the node has changed since an earlier run.
       type: str
     snapshot:

@@ -164,9 +164,14 @@ node:
 verified:
   description:
     - Whether the node itself was asked. V(false) for one that O(scope=changed) left out, of which nothing else than
-      RV(node) is returned.
+      RV(node) and RV(msg) is returned.
   returned: success
   type: bool
+msg:
+  description: Why the node was not visited, or why it failed.
+  returned: when the node was left out or failed
+  type: str
+  sample: "left out: unchanged since its last run"
 in_sync:
   description: Whether the node held all of it before. Then it took one exchange, and nothing was written.
   returned: when the node was visited

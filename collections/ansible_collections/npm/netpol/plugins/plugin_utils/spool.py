@@ -4,17 +4,14 @@
 
 ::
 
-    run.json                            which snapshot, and which nodes are left out and why
-    sets/SET.restore                    one set, for all nodes that have it
-    nodes/NODE/sets                     the names of its sets, one a line, in the order in which they are restored
-    nodes/NODE/ruleset.json             model.ruleset, without the members of the sets
-    nodes/NODE/iptables.restore
-    nodes/NODE/ip6tables.restore
-    nodes/NODE/target                   one line: the id of what is rendered
-    nodes/NODE/identity.json            which machine the node is, and which start of it
+    run.json        which snapshot, and which nodes are left out and why
+    sets.restore    the sets of all nodes, each once
+    nodes/NODE      one node, in JSON: its two tables, where in sets.restore its sets are, the id of all that, and which
+                    machine the node is
 
-A large cluster's large sets, once for each node, would be a hundred times all else. ``run.json`` is written last and
-removed first: a directory that has one is whole.
+A large cluster's large sets, once for each node, would be a hundred times all else; and files take longer to make than
+to fill, so that neither a set nor a part of a node has one of its own. ``run.json`` is written last and removed first:
+a directory that has one is whole.
 """
 
 from __future__ import annotations
@@ -22,26 +19,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from .model import ruleset as rulesets
-from .model.ruleset import Ruleset
 from .netfilter.render import Rendered, RenderedSet
 
 FORMAT = "npm.netpol/run"
-VERSION = 2
+VERSION = 3
 
 _RUN = "run.json"
 _NODES = "nodes"
-_SETS = "sets"
-_RULESET = "ruleset.json"
-_TARGET = "target"
-_IDENTITY = "identity.json"
-_TABLES = {"iptables": "iptables.restore", "ip6tables": "ip6tables.restore"}
+_SETS = "sets.restore"
+
+# Of a set: its name, its first byte, and how many it has.
+_Place = tuple[str, int, int]
 
 
 class SpoolError(Exception):
@@ -93,31 +87,41 @@ class RunWriter:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._written: set[str] = set()
+        self._places: dict[str, _Place] = {}
+        self._size = 0
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             _remove_earlier_run(directory)
-            for each in (_NODES, _SETS):
-                (directory / each).mkdir(mode=0o700)
+            (directory / _NODES).mkdir(mode=0o700)
+            _write(directory / _SETS, "")
         except OSError as error:
             raise _cannot("write", error, directory) from error
 
-    def add(self, ruleset: Ruleset, rendered: Rendered, identity: Identity = Identity()) -> None:
-        node = _node_directory(self.directory, ruleset.node)
+    def add(self, node: str, rendered: Rendered, identity: Identity = Identity()) -> None:
+        path = _node_file(self.directory, node)
         try:
-            node.mkdir(mode=0o700)
-            for each in rendered.sets:
-                if each.name not in self._written:
-                    _write(_set_file(self.directory, each.name), each.text)
-                    self._written.add(each.name)
-            _write(node / _SETS, "".join(f"{each.name}\n" for each in rendered.sets))
-            _write(node / _RULESET, rulesets.dump(rulesets.without_members(ruleset)) + "\n")
-            for attribute, name in _TABLES.items():
-                _write(node / name, getattr(rendered, attribute))
-            _write(node / _TARGET, rendered.id + "\n")
-            _write(node / _IDENTITY, json.dumps(asdict(identity), sort_keys=True) + "\n")
+            self._add_sets(rendered.sets)
+            data = {
+                "identity": asdict(identity),
+                "target": rendered.id,
+                "sets": [self._places[each.name] for each in rendered.sets],
+                "iptables": rendered.iptables,
+                "ip6tables": rendered.ip6tables,
+            }
+            _write(path, json.dumps(data) + "\n")
         except OSError as error:
-            raise _cannot("write", error, node) from error
+            raise _cannot("write", error, path) from error
+
+    def _add_sets(self, rendered: Iterable[RenderedSet]) -> None:
+        """Write those that no node before had."""
+        new = [each for each in rendered if each.name not in self._places]
+        if not new:
+            return
+        with (self.directory / _SETS).open("ab") as file:
+            for each in new:
+                length = file.write(each.text.encode())
+                self._places[each.name] = each.name, self._size, length
+                self._size += length
 
     def finish(self, run: Run) -> None:
         data = {"format": FORMAT, "version": VERSION, **asdict(run)}
@@ -132,7 +136,10 @@ class RunWriter:
 def read_run(directory: Path) -> Run:
     """Raises :class:`SpoolError` when ``directory`` is not a whole run of a version that this code reads."""
     path = directory / _RUN
-    data = _read_json(path)
+    try:
+        data = json.loads(_read(path))
+    except ValueError as error:
+        raise SpoolError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
         raise SpoolError(f"{path}: not a {FORMAT} of version {VERSION}")
     try:
@@ -150,85 +157,82 @@ def read_run(directory: Path) -> Run:
 
 def has_node(directory: Path, node: str) -> bool:
     """Whether the run has something to enforce on ``node``."""
-    return (_node_directory(directory, node) / _TARGET).is_file()
+    return _node_file(directory, node).is_file()
 
 
 def read_target(directory: Path, node: str) -> str:
     """The id of what is rendered for ``node`` (a SHA-256 in hex). Raises :class:`SpoolError`."""
-    return _read(_node_directory(directory, node) / _TARGET).strip()
+    return _read_node(directory, node).target
 
 
 def read_identity(directory: Path, node: str) -> Identity:
     """Raises :class:`SpoolError`."""
-    path = _node_directory(directory, node) / _IDENTITY
-    data = _read_json(path)
-    try:
-        return Identity(**data)
-    except TypeError as error:
-        raise SpoolError(f"{path}: damaged: {error!r}") from error
+    return _read_node(directory, node).identity
 
 
 def read_rendered(directory: Path, node: str) -> Rendered:
-    """Raises :class:`SpoolError`, also when the files are not what ``target`` names."""
-    path = _node_directory(directory, node)
-    names = _read(path / _SETS).splitlines()
-    rendered = Rendered(
-        sets=tuple(_read_set(directory, name) for name in names),
-        **{attribute: _read(path / name) for attribute, name in _TABLES.items()},
-    )
-    if rendered.id != read_target(directory, node):
-        raise SpoolError(f"{path}: the restore files changed after they were rendered")
+    """Raises :class:`SpoolError`, also when it is not what the node's ``target`` names."""
+    found = _read_node(directory, node)
+    rendered = Rendered(_read_sets(directory / _SETS, found.places), found.iptables, found.ip6tables)
+    if rendered.id != found.target:
+        raise SpoolError(f"{_node_file(directory, node)}: this or sets.restore changed after it was rendered")
     return rendered
 
 
-def read_ruleset(directory: Path, node: str) -> Ruleset:
-    """What a node is to enforce; its sets have no members here. Raises :class:`SpoolError`."""
-    path = _node_directory(directory, node) / _RULESET
-    try:
-        return rulesets.load(_read(path))
-    except rulesets.RulesetFormatError as error:
-        raise SpoolError(f"{path}: {error}") from error
-
-
-def _node_directory(directory: Path, node: str) -> Path:
+def _node_file(directory: Path, node: str) -> Path:
     if node in ("", ".", "..") or "/" in node or "\0" in node:
         raise SpoolError(f"{node!r} is no name of a node")
     return directory / _NODES / node
 
 
-def _read_set(directory: Path, name: str) -> RenderedSet:
-    text = _read(_set_file(directory, name))
-    return RenderedSet(name, lambda: text)
+@dataclass(frozen=True, slots=True)
+class _Node:
+    identity: Identity
+    target: str
+    places: tuple[_Place, ...]
+    iptables: str
+    ip6tables: str
 
 
-def _set_file(directory: Path, name: str) -> Path:
-    if "/" in name or "\0" in name:
-        raise SpoolError(f"{name!r} is no name of a set")
-    return directory / _SETS / f"{name}.restore"
+def _read_node(directory: Path, node: str) -> _Node:
+    path = _node_file(directory, node)
+    try:
+        data = json.loads(_read(path))
+        places = tuple((str(name), int(first), int(length)) for name, first, length in data["sets"])
+        identity, texts = Identity(**data["identity"]), (str(data["iptables"]), str(data["ip6tables"]))
+        return _Node(identity, str(data["target"]), places, *texts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpoolError(f"{path}: damaged: {error!r}") from error
+
+
+def _read_sets(path: Path, places: Iterable[_Place]) -> tuple[RenderedSet, ...]:
+    found = []
+    try:
+        with path.open("rb") as file:
+            for name, first, length in places:
+                file.seek(first)
+                # A part of a character, where the file is damaged, makes another text, and so another id.
+                text = file.read(length).decode(errors="replace")
+                found.append(RenderedSet(name, partial(str, text)))
+    except OSError as error:
+        raise _cannot("read", error, path) from error
+    return tuple(found)
 
 
 def _remove_earlier_run(directory: Path) -> None:
-    ours = {_RUN, f"{_RUN}.new", _NODES, _SETS}
-    foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
+    files = (_RUN, f"{_RUN}.new", _SETS)
+    foreign = sorted(path.name for path in directory.iterdir() if path.name not in {*files, _NODES})
     if foreign:
         raise SpoolError(f"{directory}: holds {foreign[0]}, which is no part of a run; give a directory of its own")
-    (directory / _RUN).unlink(missing_ok=True)
-    (directory / f"{_RUN}.new").unlink(missing_ok=True)
-    for each in (_NODES, _SETS):
-        if (directory / each).exists():
-            shutil.rmtree(directory / each)
+    for name in files:
+        (directory / name).unlink(missing_ok=True)
+    if (directory / _NODES).exists():
+        shutil.rmtree(directory / _NODES)
 
 
 def _write(path: Path, text: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(_read(path))
-    except ValueError as error:
-        raise SpoolError(f"{path}: not JSON: {error}") from error
 
 
 def _read(path: Path) -> str:

@@ -14,6 +14,7 @@ LONGEST_LIST = 20
 _LONGEST_REASON = 400
 # How a message begins that also has to stand alone, as a task's result.
 _SAID_ANYWAY = "no node was touched: "
+_ENDED_EARLY = "The run ended early: it was interrupted, or an error above ended it"
 
 
 class Outcome(StrEnum):
@@ -42,12 +43,15 @@ class RunResult:
     """All that a run reported.
 
     ``compiled`` is the result of :mod:`npm.netpol.compile`, empty when there was none. ``stopped`` is the reason
-    why the run ended before any node was touched, or empty. ``nobody``: a play of ours had no hosts.
+    why the run ended before any node was touched, or empty. ``ended_early``: it did not come to its end; ``cut_off``
+    are the hosts whose visit had begun then. ``nobody``: a play of ours had no hosts.
     """
 
     nodes: tuple[NodeResult, ...] = ()
     compiled: Mapping[str, Any] = field(default_factory=dict)
     stopped: str = ""
+    ended_early: bool = False
+    cut_off: tuple[str, ...] = ()
     check_mode: bool = False
     removing: bool = False
     nobody: bool = False
@@ -58,19 +62,25 @@ def summary(run: RunResult) -> list[str]:
     lines: list[str] = []
     if run.stopped:
         lines.append(f"No node was touched: {_one_line(run.stopped).removeprefix(_SAID_ANYWAY)}")
-    if run.nodes:
+    elif run.ended_early:
+        lines.append(_ENDED_EARLY if _has_visits(run) else f"No node was touched. {_ENDED_EARLY}")
+    if _has_visits(run):
         lines += _nodes(run)
     if run.compiled:
-        lines += _cluster(run.compiled, in_force=_is_in_force(run))
+        lines += _cluster(run)
     if run.nobody:
         lines.append("Nothing was done: the inventory has no host in the group npm_nodes, or --limit left none")
     return lines
 
 
-def _is_in_force(run: RunResult) -> bool:
-    """Whether every node that was compiled for holds it now."""
-    good = sum(node.outcome in (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.NOT_VISITED) for node in run.nodes)
-    return not run.check_mode and good >= run.compiled["counts"]["nodes"]
+def _has_visits(run: RunResult) -> bool:
+    return bool(run.nodes or run.cut_off)
+
+
+def _holders(run: RunResult) -> int:
+    """How many of the nodes that were compiled for hold it now."""
+    good = (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.NOT_VISITED)
+    return 0 if run.check_mode else sum(node.outcome in good for node in run.nodes)
 
 
 def _nodes(run: RunResult) -> Iterator[str]:
@@ -78,7 +88,9 @@ def _nodes(run: RunResult) -> Iterator[str]:
     others = {outcome: numbers[outcome] for outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.LEFT_OUT)}
     counts: Mapping[str, int] = run.compiled.get("counts", {})
     others_text = [f"{_number(count)} {outcome}" for outcome, count in others.items() if count]
-    not_reached = counts.get("nodes", 0) + counts.get("nodes_left_out", 0) - len(run.nodes)
+    if run.cut_off:
+        others_text.append(f"{_number(len(run.cut_off))} cut off")
+    not_reached = counts.get("nodes", 0) + counts.get("nodes_left_out", 0) - len(run.nodes) - len(run.cut_off)
     if not_reached > 0:
         others_text.append(f"{_number(not_reached)} not reached, because the run ended early")
     if not_visited := numbers[Outcome.NOT_VISITED]:
@@ -87,6 +99,7 @@ def _nodes(run: RunResult) -> Iterator[str]:
     for outcome in others:
         named = [f"{node.host}: {_one_line(node.reason)}" for node in run.nodes if node.outcome is outcome]
         yield from _list(outcome.capitalize(), sorted(named))
+    yield from _list("Cut off in a visit, of which the next run finds out what came", run.cut_off)
     drifted = [f"{node.host}: {_one_line('; '.join(node.drift))}" for node in run.nodes if node.drift]
     yield from _list("Drift found" if run.check_mode else "Drift found and healed", sorted(drifted))
 
@@ -101,16 +114,22 @@ def _good(run: RunResult, numbers: Counter[Outcome]) -> str:
     return f"{converged} converged ({changed} changed, {unchanged} unchanged)"
 
 
-def _cluster(compiled: Mapping[str, Any], *, in_force: bool) -> Iterator[str]:
-    counts: Mapping[str, int] = compiled["counts"]
+def _cluster(run: RunResult) -> Iterator[str]:
+    counts: Mapping[str, int] = run.compiled["counts"]
+    holders, nodes = _holders(run), counts["nodes"]
+    in_force = not run.check_mode and holders >= nodes
+    # What is to come after a run, other than in check mode, was meant to come by it.
+    is_missing = not run.check_mode and not in_force and (_has_visits(run) or run.ended_early)
+    so_far = f"; so far on {_number(holders)} of {_number(nodes)} nodes" if is_missing else ""
     pods, ingress, egress = (
         _number(counts[name]) for name in ("pods", "pods_isolated_ingress", "pods_isolated_egress")
     )
     enforced, refused = (_number(counts[name]) for name in ("policies_enforced", "policies_refused"))
-    yield f"Pods: {pods}; {'isolated' if in_force else 'to be isolated'}: {ingress} for ingress, {egress} for egress"
-    yield f"Policies: {enforced} {'enforced' if in_force else 'to be enforced'}, {refused} refused"
+    to_be = "" if in_force else "to be "
+    yield f"Pods: {pods}; {to_be}isolated: {ingress} for ingress, {egress} for egress{so_far}"
+    yield f"Policies: {enforced} {to_be}enforced, {refused} refused{so_far}"
     for name, title in _LISTS.items():
-        yield from _list(title, compiled[name], counts[name])
+        yield from _list(title, run.compiled[name], counts[name])
 
 
 _LISTS = {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The ruleset: what one node must enforce, as plain data with a JSON form.
+"""The ruleset: what one node must enforce, as plain data.
 
 It says what is allowed, not how iptables spells it: the templates know the spelling, and an explanation
 of a verdict reads the same data, so that it cannot disagree with what is enforced.
@@ -8,17 +8,8 @@ of a verdict reads the same data, so that it cannot disagree with what is enforc
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-FORMAT = "npm.netpol/ruleset"
-VERSION = 1
-
-
-class RulesetFormatError(ValueError):
-    """The data is not a ruleset, or one of a version that this code does not read."""
 
 
 class Direction(StrEnum):
@@ -120,72 +111,3 @@ class Ruleset:
 
     def family(self, family: Family) -> FamilyRuleset:
         return self.ipv4 if family is Family.IPV4 else self.ipv6
-
-
-def dump(ruleset: Ruleset) -> str:
-    """The JSON form: versioned, sorted keys, one line."""
-    data = {"format": FORMAT, "version": VERSION, **_plain(ruleset)}
-    return json.dumps(data, default=_plain, sort_keys=True, separators=(",", ":"))
-
-
-def without_members(ruleset: Ruleset) -> Ruleset:
-    """The same, with every set empty: what is a node's own."""
-    families = {}
-    for family in Family:
-        ours = ruleset.family(family)
-        sets = tuple(PeerSet(each.name, each.kind, ()) for each in ours.sets)
-        families[family] = FamilyRuleset(sets, ours.chains, ours.ingress, ours.egress)
-    return Ruleset(ruleset.node, families[Family.IPV4], families[Family.IPV6])
-
-
-def load(text: str) -> Ruleset:
-    """Read the JSON form.
-
-    Raises :class:`RulesetFormatError` on anything else.
-    """
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise RulesetFormatError(f"not JSON: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise RulesetFormatError(f"not a ruleset: 'format' is not {FORMAT!r}")
-    if data.get("version") != VERSION:
-        raise RulesetFormatError(f"ruleset version {data.get('version')!r}; this code reads version {VERSION}")
-    try:
-        return Ruleset(node=data["node"], ipv4=_family(data["ipv4"]), ipv6=_family(data["ipv6"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RulesetFormatError(f"damaged ruleset: {error!r}") from error
-
-
-def _plain(item: Any) -> dict[str, Any]:
-    # One level: dataclasses.asdict would copy every member of every set.
-    return {each.name: getattr(item, each.name) for each in fields(item)}
-
-
-def _family(data: dict[str, Any]) -> FamilyRuleset:
-    return FamilyRuleset(
-        sets=tuple(PeerSet(each["name"], SetKind(each["kind"]), tuple(each["members"])) for each in data["sets"]),
-        chains=tuple(_chain(each) for each in data["chains"]),
-        ingress=tuple(Target(**each) for each in data["ingress"]),
-        egress=tuple(Target(**each) for each in data["egress"]),
-    )
-
-
-def _chain(data: dict[str, Any]) -> Chain:
-    return Chain(
-        name=data["name"],
-        direction=Direction(data["direction"]),
-        rules=tuple(_rule(each) for each in data["rules"]),
-        policies=tuple(data["policies"]),
-        otherwise=Verdict(data["otherwise"]),
-    )
-
-
-def _rule(data: dict[str, Any]) -> Rule:
-    return Rule(
-        verdict=Verdict(data["verdict"]),
-        protocol=data["protocol"],
-        ports=tuple((low, high) for low, high in data["ports"]),
-        peers=data["peers"],
-        policies=tuple(data["policies"]),
-    )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Bringing one node to what it is to hold, in at most three exchanges: look, read, apply.
+"""Bringing one node to what it is to hold, in at most two exchanges: look, apply.
 
 The caller gives the means to run a script on the node; nothing here knows how it gets there.
 """
@@ -38,7 +38,7 @@ from .node import (
 )
 from .plan import PlanError, plan
 from .render import Rendered
-from .script import Confirmed, Request, apply_script, inspect_script, step_text
+from .script import Expected, Request, apply_script, inspect_script, step_text
 from .state import FAMILIES, IPV4, IPV6, VARIANTS, Kernel, Target
 
 # Sends the framed bytes to the node's receiver; gives back what it wrote to standard output.
@@ -130,18 +130,29 @@ class _Run:
 
     def converge(self) -> Result:
         with self._phase("check"):
-            facts = read_facts(self._ask(inspect_script(self._templates, confirmed=self._confirmed())))
+            reply = self._inspect(confirm=not self._options.check_mode)
+            facts = read_facts(reply)
             self._look(facts)
         if self._is_in_sync(facts):
             self.result.in_sync = True
             self.result.counts = facts.applied.counts
             return self.result
+        # A node that finds itself in sync sends no state; it can't tell which variant is to be used.
+        state = reply if reply.body else None
         for _attempt in range(_ATTEMPTS):
-            if self._read_and_apply():
+            if self._compare_and_apply(state or self._read()):
                 return self.result
+            state = None
         raise NodeError(
             f"the node's rules moved {_ATTEMPTS} times under our hands: another program keeps changing them"
         )
+
+    def _read(self) -> Reply:
+        with self._phase("read"):
+            return self._inspect(always=True)
+
+    def _inspect(self, *, confirm: bool = False, always: bool = False) -> Reply:
+        return self._ask(inspect_script(self._templates, self._expected(), confirm=confirm, always=always))
 
     def _look(self, facts: Facts) -> None:
         """What must be known or refused before anything is compared."""
@@ -174,10 +185,10 @@ class _Run:
             and facts.applied.cluster == self._wanted.cluster
         )
 
-    def _confirmed(self) -> Confirmed | None:
-        if self._wanted is None or self._options.check_mode:
+    def _expected(self) -> Expected | None:
+        if self._wanted is None:
             return None
-        return Confirmed(self._target_id, self._wanted.cluster, self._wanted.version, self._wanted.snapshot)
+        return Expected(self._target_id, self._wanted.cluster, self._wanted.version, self._wanted.snapshot)
 
     @property
     def _target_id(self) -> str:
@@ -187,10 +198,8 @@ class _Run:
         text = f"{self._wanted.id} {self._options.hook} {self._options.accept}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _read_and_apply(self) -> bool:
-        """One round of reading, comparing and applying; False when the node moved in between."""
-        with self._phase("read"):
-            reply = self._ask(inspect_script(self._templates, with_state=True))
+    def _compare_and_apply(self, reply: Reply) -> bool:
+        """Bring the node from the state that it sent to what it is to hold; False when it moved in between."""
         with self._phase("compare"):
             facts = read_facts(reply)
             self._look(facts)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, is_of_dispatch
 from .difference import ChainChange, Difference, SetChange
-from .dispatch import chains_by_address
+from .dispatch import chains_by_address, networks_by_part
 from .state import IPV4, Rule, base_name
 
 LONGEST_LIST = 100
@@ -49,8 +49,9 @@ def _family(change: Difference) -> str:
 
 def _headlines(change: Difference) -> Iterator[str]:
     yield from change.hook.reasons
+    networks = _networks(change)
     for chain in change.chains:
-        yield _chain_headline(chain)
+        yield _chain_headline(chain, networks)
     policies = _policies_by_set(change)
     for each in change.sets:
         yield _set_headline(each, policies)
@@ -67,13 +68,14 @@ def _stale_lines(change: Difference) -> Iterator[str]:
 def _detail_lines(change: Difference) -> Iterator[str]:
     for reason in change.hook.reasons:
         yield f"  {reason}"
+    networks = _networks(change)
     for base in _BASES:
         changes = [chain for chain in change.chains if is_of_dispatch(chain.name, base)]
-        yield from (f"  {_chain_headline(chain)}" for chain in changes)
+        yield from (f"  {_chain_headline(chain, networks)}" for chain in changes)
         yield from _pod_lines(base, change) if changes else ()
     for chain in change.chains:
         if not _is_of_any_dispatch(chain.name):
-            yield f"  {_chain_headline(chain)}"
+            yield f"  {_chain_headline(chain, networks)}"
             yield from _rule_lines(chain)
     policies = _policies_by_set(change)
     for each in change.sets:
@@ -85,9 +87,13 @@ def _detail_lines(change: Difference) -> Iterator[str]:
     yield from (f"  {line}: they go" for line in _stale_lines(change))
 
 
-def _chain_headline(chain: ChainChange) -> str:
-    policies = _policies((*(chain.before or ()), *(chain.after or ())))
-    named = f"chain {chain.name}" + (f" ({policies})" if policies and not _is_of_any_dispatch(chain.name) else "")
+def _chain_headline(chain: ChainChange, networks: Mapping[str, str]) -> str:
+    """``networks``: those of the parts of the dispatch."""
+    if _is_of_any_dispatch(chain.name):
+        about = f"pods in {networks[chain.name]}" if chain.name in networks else ""
+    else:
+        about = _policies((*(chain.before or ()), *(chain.after or ())))
+    named = f"chain {chain.name}" + (f" ({about})" if about else "")
     if chain.before is None:
         return f"{named} is missing"
     if chain.after is None:
@@ -97,6 +103,16 @@ def _chain_headline(chain: ChainChange) -> str:
     if not (missing or extra):
         return f"{named}: rules repeated or out of order"
     return f"{named}: {_difference(missing, extra, 'rule')}"
+
+
+def _networks(change: Difference) -> dict[str, str]:
+    """Of the parts that are there, and of those that are to be there."""
+    return {
+        part: network
+        for chains in (change.table.chains, change.target.chains)
+        for base in _BASES
+        for part, network in networks_by_part(base, chains).items()
+    }
 
 
 def _is_of_any_dispatch(chain: str) -> bool:

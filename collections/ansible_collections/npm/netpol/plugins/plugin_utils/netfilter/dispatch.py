@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import isqrt
 
-from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, is_of_dispatch
+from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, dispatch_part, is_of_dispatch
 from .state import Rule
 
 LONGEST_LIST = 16
@@ -56,6 +56,16 @@ def chains_by_address(base: str, chains: Mapping[str, Iterable[Rule]]) -> dict[s
             if match := pattern.search(rule.text):
                 found.setdefault(match[1], rule.target)
     return found
+
+
+def networks_by_part(base: str, chains: Mapping[str, Iterable[Rule]]) -> dict[str, str]:
+    """Part of the dispatch to the network (CIDR) whose pods it is for, from our chains; ``base`` says the direction.
+
+    A rule that leads to a part from another network is not ours.
+    """
+    pattern = re.compile(rf"(?<!! ){_ADDRESS_OPTION[base]} (\S+) ")
+    found = ((match[1], rule.target) for rule in chains.get(base, ()) if (match := pattern.search(rule.text)))
+    return {part: network for network, part in found if part == dispatch_part(base, network)}
 
 
 def _middle(numbers: Sequence[int], first: int, end: int) -> int:

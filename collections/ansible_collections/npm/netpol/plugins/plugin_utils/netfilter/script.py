@@ -34,8 +34,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """What a node that turns out to hold ``target`` already is to remember as its newest snapshot."""
+class Expected:
+    """What a node in sync remembers to hold, and for which cluster; and the snapshot that asks for it now."""
 
     target: str
     cluster: str
@@ -81,11 +81,15 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
 
 
 def inspect_script(
-    templates: jinja2.Environment, *, with_state: bool = False, confirmed: Confirmed | None = None
+    templates: jinja2.Environment, expected: Expected | None, *, confirm: bool = False, always: bool = False
 ) -> str:
-    """The script that tells facts and the digest, and with ``with_state`` all that the kernel holds of ours."""
+    """The script that tells facts and the digest, and all that the kernel holds of ours where the node isn't in sync.
+
+    ``expected``: None where the node is to hold nothing of ours. ``confirm``: a node in sync is to remember the
+    snapshot as its newest. ``always``: the state is wanted in any case.
+    """
     return templates.get_template(INSPECT_TEMPLATE).render(
-        begin=BEGIN, end=END, with_state=with_state, confirmed=confirmed
+        begin=BEGIN, end=END, expected=expected, confirm=confirm and expected is not None, always=always
     )
 
 

@@ -20,6 +20,8 @@ _FORBIDDEN = 403
 _NOT_FOUND = 404
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+# No kubelet makes a pod run sooner, and of many nodes each would ask for nothing several times.
+_SOONEST = 0.6
 # A kubelet takes a pod up at once; after this long it is time to ask about the node.
 _UNSEEN = 5.0
 # A kubelet first ends the containers, and then says so.
@@ -135,6 +137,8 @@ class HelperPod:
         begun = time.monotonic()
         pause = _FIRST_PAUSE
         asked_about_node = False
+        if is_new:
+            time.sleep(_SOONEST)
         while True:
             state = self._state(name)
             waited = time.monotonic() - begun

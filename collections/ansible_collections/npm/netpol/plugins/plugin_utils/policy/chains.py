@@ -13,7 +13,7 @@ from ..model.names import group_chain
 from ..model.ruleset import Chain, Direction, Family, PeerSet, Rule, SetKind, Verdict
 from .allowances import Allowance, allowances, combine
 from .cidr import Network
-from .isolation import Isolators
+from .isolation import Isolators, SpecGroup
 from .peers import PeerResolver
 from .pod_classes import PodClass
 from .policies import IPBlock, Spec
@@ -44,25 +44,27 @@ class ChainBuilder:
     def __init__(self, resolver: PeerResolver, always_allowed: Iterable[Network]) -> None:
         self._resolver = resolver
         self._always_allowed = tuple(always_allowed)
-        self._rules: dict[tuple[tuple[Spec, ...], Direction, Family, _Numbers, bool], list[Allowance]] = {}
+        self._rules: dict[tuple[SpecGroup, Family, _Numbers, bool], list[Allowance]] = {}
         self._chains: dict[tuple[Isolators, Family, _Numbers, bool], GroupChain] = {}
 
     def chain(self, pods: PodClass, isolators: Isolators, family: Family, *, always_reachable: bool) -> GroupChain:
         """The chain of the group that pods are in: those with the same policies, port numbers and exposure."""
         ingress = isolators.direction is Direction.INGRESS
-        numbers = tuple(pods.port_numbers(port) for port in isolators.named_ports) if ingress else ()
+        numbers = tuple([pods.port_numbers(port) for port in isolators.group.named_ports]) if ingress else ()
         exposed = ingress and always_reachable
         group = (isolators, family, numbers, exposed)
-        if group not in self._chains:
-            self._chains[group] = self._build(isolators, family, self._allowed(isolators, family, numbers, exposed))
-        return self._chains[group]
+        found = self._chains.get(group)
+        if found is None:
+            rules = self._allowed(isolators.group, family, numbers, exposed)
+            found = self._chains[group] = self._build(isolators, family, rules)
+        return found
 
-    def _allowed(self, isolators: Isolators, family: Family, numbers: _Numbers, exposed: bool) -> list[Allowance]:
-        key = (isolators.specs, isolators.direction, family, numbers, exposed)
+    def _allowed(self, group: SpecGroup, family: Family, numbers: _Numbers, exposed: bool) -> list[Allowance]:
+        key = (group, family, numbers, exposed)
         if key not in self._rules:
-            named = dict(zip(isolators.named_ports, numbers, strict=False))
-            resolve = (lambda *port: named[port]) if isolators.direction is Direction.INGRESS else None
-            each = (each for spec, rule in isolators.rules for each in allowances(rule, spec, family, resolve))
+            named = dict(zip(group.named_ports, numbers, strict=False))
+            resolve = (lambda *port: named[port]) if group.direction is Direction.INGRESS else None
+            each = (each for spec, rule in group.rules for each in allowances(rule, spec, family, resolve))
             rules = combine(each, family)
             self._rules[key] = with_sources(rules, self._always_allowed, family) if exposed else rules
         return self._rules[key]
@@ -80,12 +82,12 @@ class ChainBuilder:
                 peer_set = self._resolver.set_of(isolators.namespace, family, each.kind, each.peers)
                 sets[peer_set.name] = peer_set
                 set_name = peer_set.name
-            policies = tuple(sorted(key for spec in each.specs for key in keys[spec])) or (ALWAYS_ALLOWED_SOURCES,)
+            policies = tuple(sorted([key for spec in each.specs for key in keys[spec]])) or (ALWAYS_ALLOWED_SOURCES,)
             rule = Rule(Verdict.ALLOW, each.protocol, each.ports, set_name, policies)
             lines.append((_KIND_ORDER.index(each.kind), rule))
         lines.sort(key=lambda line: (line[0], line[1].protocol, line[1].ports, line[1].peers))
         ordered = tuple(rule for _kind, rule in lines)
-        isolating = tuple(sorted(policy.key for policy in isolators.policies))
+        isolating = tuple(sorted([key for each in keys.values() for key in each]))
         definition = json.dumps([[_plain(rule) for rule in ordered], isolating, Verdict.DENY])
         chain = Chain(group_chain(isolators.direction, definition), isolators.direction, ordered, isolating)
         return GroupChain(chain, tuple(sets.values()))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 
@@ -22,13 +22,13 @@ else:
 _BITS = {Family.IPV4: 32, Family.IPV6: 128}
 _VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
 _IPV4 = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)")
-# IPv6: no zero beside the gap, and none of the spellings with IPv4 in them, which all begin with the gap.
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _GROUP = "[1-9a-f][0-9a-f]{0,3}"
-_GROUPS = f"{_GROUP}(?::{_GROUP})*"
-_SURELY_CANONICAL = re.compile(
-    rf"(?:{_OCTET}\.){{3}}{_OCTET}|{_GROUP}(?::{_GROUP}){{7}}|(?!(?:[^:]*:){{7}}){_GROUPS}::{_GROUPS}"
-)
+# No zero at the beginning, beside another one, or beside the gap; with a gap less than eight groups.
+_GROUPS = f"{_GROUP}(?::(?:{_GROUP}|0(?=:[1-9a-f]|\n)))*"
+_WHOLE = f"(?=(?:[^:\n]+:){{7}}[^:\n]+\n){_GROUPS}"
+_WITH_GAP = f"(?!(?:[^:\n]*:){{7}}){_GROUPS}::{_GROUPS}"
+_PLAIN_ADDRESSES = re.compile(rf"(?>(?>(?!0){_OCTET}(?:\.{_OCTET}){{3}}|{_WHOLE}|{_WITH_GAP})\n)*+")
 _PREFIX_LENGTH = re.compile(r"[0-9]+")
 
 
@@ -94,10 +94,13 @@ def parse_cidr(text: str) -> Network:
     return Network(address.family, address.number >> host_bits << host_bits, int(length_text))
 
 
-def canonical_address(text: str) -> str:
-    """An address in its one spelling. Raises :class:`ValueError` as :func:`parse_address` does."""
-    # Nearly every address comes in it, which is seen sooner than read and spelled.
-    return text if _SURELY_CANONICAL.fullmatch(text) else str(parse_address(text))
+def are_plain_addresses(texts: Collection[str]) -> bool:
+    """Whether all surely are addresses, each in its one spelling, and not 0.x.x.x. False says nothing: read them then.
+
+    Nearly all addresses of pods are plain, which is seen in a tenth of the time that it takes to read and spell them.
+    """
+    text = "".join([f"{each}\n" for each in texts])
+    return text.count("\n") == len(texts) and _PLAIN_ADDRESSES.fullmatch(text) is not None
 
 
 def spell_address(family: Family, number: int) -> str:

@@ -82,7 +82,7 @@ class Compiler:
         self._isolation = Isolation(self._policies)
         self._resolver = PeerResolver(self._classes, namespaces, peer_labels, namespace_labels)
         self._chains = ChainBuilder(self._resolver, self._always_allowed)
-        self._enforced: dict[tuple[PodClass, Family], list[GroupChain]] = {}
+        self._enforced: dict[Family, dict[PodClass, list[GroupChain]]] = {family: {} for family in Family}
         self.problems = tuple(
             sorted(
                 {
@@ -133,13 +133,16 @@ class Compiler:
 
     @cached_property
     def summary(self) -> Summary:
+        pods = 0
         isolated: Counter[Direction] = Counter()
         for each in self._classes:
+            reachable = each.reachable
+            pods += reachable
             for direction in self._isolation.of(each):
-                isolated[direction] += each.reachable
+                isolated[direction] += reachable
         refused = sum(bool(policy.spec.refusals) for policy in self._policies)
         return Summary(
-            pods=sum(each.reachable for each in self._classes),
+            pods=pods,
             pods_isolated_ingress=isolated[Direction.INGRESS],
             pods_isolated_egress=isolated[Direction.EGRESS],
             policies_enforced=len(self._policies) - refused,
@@ -148,14 +151,14 @@ class Compiler:
 
     def _chains_of(self, pods: PodClass, family: Family) -> list[GroupChain]:
         """The chains of these pods: one for each direction in which they are isolated."""
-        key = (pods, family)
-        if key not in self._enforced:
+        known = self._enforced[family]
+        if pods not in known:
             always_reachable = pods in self._always_reachable
-            self._enforced[key] = [
+            known[pods] = [
                 self._chains.chain(pods, isolators, family, always_reachable=always_reachable)
                 for isolators in self._isolation.of(pods).values()
             ]
-        return self._enforced[key]
+        return known[pods]
 
     @cached_property
     def _always_reachable(self) -> frozenset[PodClass]:

@@ -16,28 +16,18 @@ from .policies import Policy, PolicyRule, Spec
 
 
 @dataclass(frozen=True, eq=False)
-class Isolators:
-    """The policies that isolate some pods in one direction; none for pods that nobody can tell which policies select.
+class SpecGroup:
+    """Specs that isolate pods together in one direction, in whatever namespaces: all that decides what is allowed.
 
-    Compared by identity: see Isolation.
+    Compared by identity: Isolation makes one of the same specs.
     """
 
     direction: Direction
-    namespace: str
-    policies: tuple[Policy, ...]
-
-    @cached_property
-    def specs(self) -> tuple[Spec, ...]:
-        """Their specs, each once: all that decides what they allow."""
-        return tuple(dict.fromkeys(policy.spec for policy in self.policies))
+    specs: tuple[Spec, ...]
 
     @property
     def rules(self) -> list[tuple[Spec, PolicyRule]]:
         return [(spec, rule) for spec in self.specs for rule in spec.rules[self.direction]]
-
-    @property
-    def allow_everything(self) -> bool:
-        return any(rule.peers is None and rule.ports is None for _spec, rule in self.rules)
 
     @cached_property
     def named_ports(self) -> tuple[PortName, ...]:
@@ -45,6 +35,26 @@ class Isolators:
         return tuple(
             sorted({(port.protocol, port.name) for _spec, rule in self.rules for port in rule.ports or () if port.name})
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Isolators:
+    """The policies that isolate some pods in one direction; none for pods that nobody can tell which policies select.
+
+    Compared by identity: see Isolation.
+    """
+
+    namespace: str
+    policies: tuple[Policy, ...]
+    group: SpecGroup
+
+    @property
+    def direction(self) -> Direction:
+        return self.group.direction
+
+    @property
+    def allow_everything(self) -> bool:
+        return any(rule.peers is None and rule.ports is None for _spec, rule in self.group.rules)
 
 
 class Isolation:
@@ -57,7 +67,8 @@ class Isolation:
         self._indexes: dict[str, SelectorIndex] = {}
         # Namespaces whose policies have the same specs share an index.
         self._indexes_of_specs: dict[tuple[Spec, ...], SelectorIndex] = {}
-        self._unreadable = {direction: Isolators(direction, "", ()) for direction in Direction}
+        self._groups: dict[tuple[Direction, tuple[Spec, ...]], SpecGroup] = {}
+        self._unreadable = {direction: self._isolators(direction, "", ()) for direction in Direction}
         self._known: dict[tuple[str, tuple[int, ...]], Mapping[Direction, Isolators]] = {}
 
     def of(self, pods: PodClass) -> Mapping[Direction, Isolators]:
@@ -71,11 +82,17 @@ class Isolation:
         if key not in self._known:
             selecting = [self._policies[pods.namespace][number] for number in numbers]
             self._known[key] = {
-                direction: Isolators(direction, pods.namespace, isolating)
+                direction: self._isolators(direction, pods.namespace, isolating)
                 for direction in Direction
                 if (isolating := tuple(policy for policy in selecting if direction in policy.spec.rules))
             }
         return self._known[key]
+
+    def _isolators(self, direction: Direction, namespace: str, policies: tuple[Policy, ...]) -> Isolators:
+        key = (direction, tuple(dict.fromkeys([policy.spec for policy in policies])))
+        if key not in self._groups:
+            self._groups[key] = SpecGroup(*key)
+        return Isolators(namespace, policies, self._groups[key])
 
     def _index(self, namespace: str) -> SelectorIndex:
         if namespace not in self._indexes:

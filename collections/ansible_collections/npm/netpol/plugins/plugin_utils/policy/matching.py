@@ -26,6 +26,7 @@ class LabelIndex:
         self._distinct: list[Mapping[str, str]] = []
         self._by_place: defaultdict[_Place, list[int]] = defaultdict(list)
         self._by_group: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._matching: dict[Selector, AbstractSet[int]] = {}
         known: dict[frozenset[tuple[str, str]], int] = {}
         for number, (group, given) in enumerate(objects):
             labels = frozenset((key, given[key]) for key in given.keys() & keys)
@@ -39,17 +40,22 @@ class LabelIndex:
 
     def select(self, selector: Selector, groups: AbstractSet[str]) -> list[int]:
         """The numbers of the objects of these groups that match, in no particular order."""
-        if unknown := selector.keys - self._keys:
-            raise KeyError(f"labels that are not indexed: {sorted(unknown)}")
         found = [self._by_group[group] for group in groups if group in self._by_group]
-        candidates = self._candidates(selector)
-        if len(found) == 1 and len(found[0]) < len(candidates):
-            candidates = found[0]
-        matching = {which for which in candidates if selector.matches(self._distinct[which])}
+        matching = self._matching.get(selector)
+        if matching is None:
+            candidates = self._candidates(selector)
+            # What it matches elsewhere is worth knowing unless that is much more than is asked for.
+            everywhere = len(found) != 1 or len(found[0]) >= len(candidates)
+            tried = candidates if everywhere else found[0]
+            matching = {which for which in tried if selector.matches(self._distinct[which])}
+            if everywhere:
+                self._matching[selector] = matching
         return [number for each in found for which in each.keys() & matching for number in each[which]]
 
     def _candidates(self, selector: Selector) -> Collection[int]:
         """The labels that the narrowest requirement leaves."""
+        if unknown := selector.keys - self._keys:
+            raise KeyError(f"labels that are not indexed: {sorted(unknown)}")
         needed = (_places(requirement) for requirement in selector.requirements if requirement.needs_label)
         narrowest = min(
             needed, key=lambda places: sum(len(self._by_place.get(each, ())) for each in places), default=None
@@ -64,7 +70,6 @@ class SelectorIndex:
 
     def __init__(self, selectors: Sequence[Selector]) -> None:
         self._selectors = selectors
-        self._keys = frozenset[str]().union(*(selector.keys for selector in selectors))
         self._anywhere: list[int] = []
         self._by_place: defaultdict[_Place, list[int]] = defaultdict(list)
         self._known: dict[frozenset[tuple[str, str]], tuple[int, ...]] = {}
@@ -89,16 +94,16 @@ class SelectorIndex:
 
     def matching(self, labels: Mapping[str, str]) -> tuple[int, ...]:
         """The numbers of the selectors that match, ascending."""
-        relevant = frozenset((key, labels[key]) for key in labels.keys() & self._keys)
-        if relevant not in self._known:
+        given = frozenset(labels.items())
+        if given not in self._known:
             candidates = list(self._anywhere)
-            for key, value in relevant:
+            for key, value in given:
                 candidates += self._by_place.get((key, value), ())
                 candidates += self._by_place.get((key, None), ())
-            self._known[relevant] = tuple(
+            self._known[given] = tuple(
                 sorted(number for number in candidates if self._selectors[number].matches(labels))
             )
-        return self._known[relevant]
+        return self._known[given]
 
 
 def _places(requirement: Requirement) -> list[_Place]:

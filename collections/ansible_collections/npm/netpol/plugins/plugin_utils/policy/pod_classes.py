@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from ..model.ruleset import Family
 from .pods import LivePod
@@ -16,7 +15,7 @@ from .pods import LivePod
 PortName = tuple[str, str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class PodClass:
     """Pods of one namespace with the same labels and named ports, as far as anything mentions them.
 
@@ -33,21 +32,14 @@ class PodClass:
         """All numbers that the pods' containers give this name (rule 18); none when it doesn't resolve (rule 17)."""
         return tuple(sorted(number for name, number in self.ports if name == port))
 
-    @cached_property
+    @property
     def reachable(self) -> int:
         """How many of them have an address."""
-        return len([pod for pod in self.pods if pod.ipv4 or pod.ipv6])
+        return len([pod for pod in self.pods if pod.own])
 
     def addresses(self, family: Family) -> list[str]:
-        return self._ipv4 if family is Family.IPV4 else self._ipv6
-
-    @cached_property
-    def _ipv4(self) -> list[str]:
-        return [address for pod in self.pods for address in pod.ipv4]
-
-    @cached_property
-    def _ipv6(self) -> list[str]:
-        return [address for pod in self.pods for address in pod.ipv6]
+        colon = family is Family.IPV6
+        return [address for pod in self.pods for address in pod.own if (":" in address) is colon]
 
 
 def classify(pods: Iterable[LivePod], labels: AbstractSet[str], ports: AbstractSet[PortName]) -> list[PodClass]:

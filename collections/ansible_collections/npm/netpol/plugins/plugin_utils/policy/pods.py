@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from ..model.problem import Problem
 from ..model.ruleset import Family
 from ..model.snapshot import Pod
-from .cidr import canonical_address
+from .cidr import are_plain_addresses, parse_address
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
-_NOBODYS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing binds to them
 _IGNORED = "the address is ignored for this pod"
 
 
@@ -22,15 +23,16 @@ class LivePod:
     """A pod that policies can select, with its own addresses in the kernel's spelling; it may have none yet."""
 
     pod: Pod
-    ipv4: tuple[str, ...] = ()
-    ipv6: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         return f"{self.pod.namespace}/{self.pod.name}"
 
-    def addresses(self, family: Family) -> tuple[str, ...]:
-        return self.ipv4 if family is Family.IPV4 else self.ipv6
+    def addresses(self, family: Family) -> list[str]:
+        if family is Family.IPV4:
+            return [address for address in self.own if ":" not in address]
+        return [address for address in self.own if ":" in address]
 
 
 def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
@@ -40,44 +42,49 @@ def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
     (rule 30). Of several pods that claim one address one has it: a running one before others, then one that is not
     terminating, then the newest.
     """
-    owners: dict[str, Pod] = {}
     problems: list[Problem] = []
     live = [pod for pod in pods if not pod.host_network and pod.phase not in _FINISHED]
-    claimed = [_read_addresses(pod, problems) for pod in live]
-    for pod, addresses in zip(live, claimed, strict=True):
-        for address in addresses:
-            other = owners.setdefault(address, pod)
-            if other is not pod:
-                owners[address] = max(other, pod, key=_claim)
+    if _are_plain([address for pod in live for address in pod.ips]):
+        return [LivePod(pod, pod.ips) for pod in live], []
+    claimed = [pod.ips if _are_plain(pod.ips) else _read_addresses(pod, problems) for pod in live]
+    contested = {address for address, count in Counter(chain.from_iterable(claimed)).items() if count > 1}
+    owners: dict[str, Pod] = {}
+    for pod, addresses in zip(live, claimed, strict=True) if contested else ():
+        for address in contested.intersection(addresses):
+            owners[address] = max(owners.get(address, pod), pod, key=_claim)
     result = []
     for pod, addresses in zip(live, claimed, strict=True):
-        own = [address for address in addresses if owners[address] is pod]
-        if len(own) < len(addresses):
-            others = {address: owners[address] for address in addresses if owners[address] is not pod}
-            problems += [
-                _problem(pod, f"{address} is claimed by {other.namespace}/{other.name} too")
-                for address, other in others.items()
-            ]
-        result.append(
-            LivePod(pod, tuple([each for each in own if ":" not in each]), tuple([each for each in own if ":" in each]))
-        )
+        if contested.isdisjoint(addresses):
+            result.append(LivePod(pod, addresses))
+            continue
+        lost = {address for address in contested.intersection(addresses) if owners[address] is not pod}
+        problems += [
+            _problem(pod, f"{address} is claimed by {owners[address].namespace}/{owners[address].name} too")
+            for address in lost
+        ]
+        result.append(LivePod(pod, tuple(address for address in addresses if address not in lost)))
     return result, problems
 
 
-def _read_addresses(pod: Pod, problems: list[Problem]) -> list[str]:
+def _are_plain(texts: Collection[str]) -> bool:
+    """Whether there is nothing about these addresses to be read, and none that stands twice: nearly always."""
+    return len(set(texts)) == len(texts) and are_plain_addresses(texts)
+
+
+def _read_addresses(pod: Pod, problems: list[Problem]) -> tuple[str, ...]:
     """The pod's addresses, each once; what is refused is added to the problems."""
     addresses: dict[str, None] = {}
     for text in pod.ips:
         try:
-            address = canonical_address(text)
+            address = parse_address(text)
         except ValueError as error:
             problems.append(_problem(pod, str(error)))
             continue
-        if address in _NOBODYS:
-            problems.append(_problem(pod, f"{text!r} is no pod's address"))
+        if address.number:
+            addresses[str(address)] = None
         else:
-            addresses[address] = None
-    return list(addresses)
+            problems.append(_problem(pod, f"{text!r} is no pod's address"))
+    return tuple(addresses)
 
 
 def _claim(pod: Pod) -> tuple[bool, bool, str, str, str]:
