@@ -99,6 +99,60 @@ def test_a_comment_about_incompatibility_is_none(plain: Node) -> None:
     settle(plain, TARGET)
 
 
+LOOK_LIKE_OTHER_LINES = (
+    "#n;touch /run/entered;x",
+    "#nft ipv6",
+    "#legacy mangle",
+    "#tmp.x nft ipv6",
+    "*mangle",
+    "COMMIT",
+    ":KUBE-IPTABLES-HINT - [0:0]",
+    "# Table `mangle' is incompatible, use 'nft' tool.",
+)
+
+
+@pytest.mark.parametrize("chain", ["INPUT", "FORWARD"])
+def test_lines_within_comments_say_nothing(fresh: Node, chain: str) -> None:
+    """A pod of the host's network may write a rule of its own, and iptables-save prints a comment as it is."""
+    program = f"iptables-{fresh.default_variant}"
+    for line in LOOK_LIKE_OTHER_LINES:
+        fresh.run(program, "-A", chain, "-m", "comment", "--comment", f"a\n{line}\nb", "-j", "ACCEPT")
+        # One that counts as a rule that is not ours, behind the line.
+        fresh.run(program, "-A", chain, "-s", "192.0.2.1", "-j", "ACCEPT")
+    settle(fresh, TARGET)
+    fresh.run(program, "-I", "NPM-FORWARD", "1", "-j", "RETURN")
+    assert settle(fresh, TARGET).drift
+    settle(fresh, None)
+    assert "NPM-" not in fresh.save(fresh.default_variant)
+    assert not fresh.path("/run/entered").exists()
+
+
+def test_a_comment_that_looks_like_a_rule_of_ours_never_ends_in_sync(fresh: Node) -> None:
+    """Nobody can tell it from one: better an error each time than a rule that is missed."""
+    fake = "a\n-A NPM-FORWARD -j ACCEPT\nb"
+    fresh.run(f"iptables-{fresh.default_variant}", "-A", "INPUT", "-m", "comment", "--comment", fake, "-j", "ACCEPT")
+    for _run in range(2):
+        with pytest.raises(NotConvergedError):
+            converge(fresh, TARGET)
+
+
+def test_what_is_said_beside_the_table_is_heard(plain: Node) -> None:
+    """Some versions say on standard error what others say in a comment of the table."""
+    said = "# Table `filter' is incompatible, use 'nft' tool."
+    with plain.wrapped("iptables-nft-save", f'echo "{said}" >&2'.replace("`", "\\`")):
+        refused(plain, "the table filter of nft is incompatible")
+    warning = "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them"
+    with plain.wrapped("iptables-nft-save", f'echo "{warning}" >&2; exec "$real" "$@"'):
+        settle(plain, TARGET)
+
+
+def test_tables_that_were_not_printed_to_their_end_are_none(plain: Node) -> None:
+    """Where the rules of the other variant were to follow, a node with nothing but those would look clean."""
+    settle(plain, TARGET)
+    with plain.wrapped("ip6tables-nft-save", "kill -9 $PPID"):
+        refused(plain, "a shell was killed on this node", None)
+
+
 def test_comments_in_any_encoding_are_others_own_affair(fresh: Node) -> None:
     odd = ["caf\u00e9 \u2028 x", "two\nlines", "it's"]
     for text in odd:

@@ -23,7 +23,7 @@ AWKWARD = 'it\'s "a" \\ b; c'
 
 
 def request_for(state: str) -> Request:
-    return Request(state, "0" * 64, "none", "1" * 64, AWKWARD, 7, AWKWARD, "nft", 60)
+    return Request(state, "0" * 64, "none", "1" * 64, AWKWARD, 7, AWKWARD, "nft", 60, "1 2 3")
 
 
 def full_plan(family: str) -> Plan:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Bringing one node to what it is to hold, in at most two exchanges: look, apply.
+"""Bringing one node to what it is to hold, mostly in one exchange, or in two: look, apply.
 
 The caller gives the means to run a script on the node; nothing here knows how it gets there.
 """
@@ -256,6 +256,7 @@ class _Run:
             snapshot=wanted.snapshot if wanted else "",
             variant=self.result.variant,
             lock_timeout=self._options.lock_timeout,
+            counts=f"{self.result.counts.sets} {self.result.counts.members} {self.result.counts.rules}",
         )
         reply = self._ask(apply_script(self._templates, request, plans))
         if reply["moved"]:

@@ -20,7 +20,10 @@ APPLY_TEMPLATE = "node/apply.sh.j2"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an apply script is told besides its steps. ``state`` is present or absent; ``version`` a resourceVersion."""
+    """What an apply script is told besides its steps. ``state`` is present or absent; ``version`` a resourceVersion.
+
+    ``counts``: how many sets, members and rules of ours the node is to hold in the end.
+    """
 
     state: str
     expected_digest: str
@@ -31,6 +34,7 @@ class Request:
     snapshot: str
     variant: str
     lock_timeout: int
+    counts: str
 
 
 @dataclass(frozen=True, slots=True)
