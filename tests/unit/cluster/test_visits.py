@@ -197,6 +197,20 @@ def test_records_that_are_not_whole_are_none(api: ApiServer, new_run: MakeRun) -
     assert not whole_run(new_run())
 
 
+def test_records_that_could_not_be_read_may_be_there(api: ApiServer, new_run: MakeRun) -> None:
+    """As where another one's rights are needed for one of the parts."""
+    assert whole_run(new_run())
+    _version, found = api.store.listing(api.store.catalog.by_plural("configmaps"))
+    part = next(record.key.split("/")[1] for record in found.ordered if f"-{BLOB}-" in record.key)
+    api.store.delete("configmaps", part, PLACE.namespace)
+    api.faults.add(Fault("status", resource="configmaps", verb="update", code=403, message="denied"))
+    run = new_run()
+    assert run.begin({"n1": RECORD})[0] == ["n1"]
+    assert run.visit(RECORD)
+    with pytest.raises(StoreError):
+        run.end()
+
+
 def test_what_may_not_be_read_has_no_records_of_ours(api: ApiServer, new_run: MakeRun) -> None:
     api.faults.add(UNREADABLE)
     run = new_run()

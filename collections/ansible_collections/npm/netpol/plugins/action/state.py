@@ -53,7 +53,7 @@ class ActionModule(ApiAction):
             with self.client(parameters) as client:
                 store = ConfigMapStore(client, place)
                 if parameters["step"] == _BEGIN:
-                    result = self._begin(store, parameters, task_vars["hostvars"])
+                    result = self._begin(store, self._for_all(parameters, task_vars), task_vars["hostvars"])
                 else:
                     result = self._end(store)
                 warnings = [*result.pop("warnings"), *store.warnings]
@@ -76,6 +76,12 @@ class ActionModule(ApiAction):
         if parameters["state_dir"] and not self.check_mode:
             self._forget(Path(parameters["state_dir"]), begun.nodes)
         return {"directory": str(directory), "left_out": len(wanted) - len(begun.nodes), "warnings": warnings}
+
+    def _for_all(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Without what is the own of the host that this runs for: it is no other host's."""
+        own = task_vars["hostvars"][task_vars["inventory_hostname"]]
+        names = [name for name in ("scope", *_TEXTS, *_TRUTHS) if f"npm_{name}" in own]
+        return parameters | {name: self.ARGUMENT_SPEC[name]["default"] for name in names}
 
     def _wanted(
         self, parameters: dict[str, Any], hostvars: Mapping[str, Mapping[str, Any]]

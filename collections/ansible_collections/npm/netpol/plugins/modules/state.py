@@ -15,7 +15,8 @@ description:
     modules in place of the role.
   - A run begins by taking the records of the nodes that it will visit out of the ConfigMap, with a mark of its own in
     their place, and ends by putting back what its visits have left. A run that dies leaves no record of a node that it
-    may have changed. Where nothing is to be visited, nothing is written.
+    may have changed, unless the ConfigMap could not be written when it began, of which it warns. Where nothing is to be
+    visited, nothing is written.
   - Runs over different nodes, as slices of a job are, do no harm to each other. Of two runs at once over the same node
     neither leaves a record of it.
   - Runs on the controller, once a run.

@@ -8,8 +8,8 @@ entries on.
 
 Two runs at one node can't wait for each other, as they have no lock in common. The second finds the first one's mark
 and makes the node *contested*: neither leaves a record then, since nobody knows who was at the node last. Should a
-third one come when the first has ended and the second has not, it has read the cluster after the second, whose visit
-the node then refuses as older.
+third one come when the first has ended and the second has not, the node mostly refuses one of the two as older; if the
+second dies there, a record of the third may stay untrue until a run with npm_scope all.
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ def begin(
             store.change(BLOB, change)
     except StoreError as error:
         marked = False
-        may_be_there = not visited.isdisjoint(found.records) if store.known else not error.foreign
+        # Where what there is could not be read whole, that is among the warnings.
+        known = bool(warnings) or not visited.isdisjoint(found.records)
+        may_be_there = known if store.known else not error.foreign
         doubtful = not check_mode and may_be_there and not _is_emptied(store)
         warnings.append(f"the next run with npm_scope changed visits the nodes that this one visits: {error}")
     if directory.exists():

@@ -244,7 +244,7 @@ class ConfigMapStore:
             else:
                 self._head = self._client.create(self._path(), head | {"data": data})
         except ApiError as error:
-            overtaken = error.status in (_CONFLICT, _NOT_FOUND) and "namespaces" not in error.message
+            overtaken = error.status in (_CONFLICT, _NOT_FOUND) and 'namespaces "' not in error.message
             if overtaken or error.transient:
                 # Then it is another one, or may be.
                 self._head = None

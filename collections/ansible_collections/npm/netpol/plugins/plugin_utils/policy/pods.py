@@ -60,7 +60,8 @@ def live_pods(pods: Iterable[Pod]) -> tuple[list[LivePod], list[Problem]]:
         lost = {address for address in contested.intersection(addresses) if owners[address] is not pod}
         problems += [
             _problem(pod, f"{address} is claimed by {owners[address].namespace}/{owners[address].name} too")
-            for address in lost
+            for address in addresses
+            if address in lost
         ]
         result.append(LivePod(pod, tuple(address for address in addresses if address not in lost)))
     return result, problems
