@@ -76,6 +76,14 @@ def policy(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
     }
 
 
+# The servers are web-1 on FIRST, and web-2 on SECOND.
+FROM_CLIENTS = policy(
+    "from-clients",
+    podSelector={"matchLabels": {"app": "web"}},
+    ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}]}],
+)
+
+
 def ours(lab: Lab, node: str) -> str:
     """What a node's kernel holds of ours, in one text; empty when there is nothing."""
     script = "{ ipset list -n; iptables-nft-save; ip6tables-nft-save; } 2>/dev/null | grep -i npm-"

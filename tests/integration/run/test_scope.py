@@ -11,16 +11,9 @@ from typing import Any
 import pytest
 from lab.lab import Lab
 
-from .playbooks import FIRST, SECOND, Output, netfilter, policy, run, visits
+from .playbooks import FIRST, FROM_CLIENTS, SECOND, Output, netfilter, run, visits
 
 pytestmark = pytest.mark.root
-
-# The servers are web-1 on FIRST, and web-2 on SECOND.
-FROM_CLIENTS = policy(
-    "from-clients",
-    podSelector={"matchLabels": {"app": "web"}},
-    ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}]}],
-)
 
 
 class Runs:

@@ -13,18 +13,12 @@ import yaml
 from lab.api import Fault
 from lab.lab import Lab
 
-from .playbooks import FIRST, ROOT, SECOND, Output, inventory_with, policy, run, visits
+from .playbooks import FIRST, FROM_CLIENTS, ROOT, SECOND, Output, inventory_with, run, visits
 
 pytestmark = pytest.mark.root
 
 DOCS = ROOT / "collections/ansible_collections/npm/netpol/docs"
 NAMESPACE, NAME = "npm-netpol-state", "production"
-# The servers are web-1 on FIRST, and web-2 on SECOND.
-FROM_CLIENTS = policy(
-    "from-clients",
-    podSelector={"matchLabels": {"app": "web"}},
-    ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}]}],
-)
 
 
 class Containers:

@@ -71,7 +71,12 @@ def begin(
         known = bool(warnings) or not visited.isdisjoint(found.records)
         may_be_there = known if store.known else not error.foreign
         doubtful = not check_mode and may_be_there and not _is_emptied(store)
-        warnings.append(f"the next run with npm_scope changed visits the nodes that this one visits: {error}")
+        warnings.append(
+            f"the next run with npm_scope changed may leave out nodes that this one visits, unless this one comes to "
+            f"its end: {error}"
+            if doubtful
+            else f"the next run with npm_scope changed visits the nodes that this one visits: {error}"
+        )
     if directory.exists():
         shutil.rmtree(directory)
     records = Records(directory)
