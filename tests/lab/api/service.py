@@ -130,7 +130,7 @@ class Service:
             document = self.kubelets.prepared(document)
         record = self.store.create(document, dry_run=dry_run)
         if self.kubelets is not None and runs and not dry_run:
-            self.kubelets.take(record.document(resource))
+            self.kubelets.take(record)
         return Answer(201, record.encoded(resource))
 
     def _namespace_of(self, document: Object) -> Object:

@@ -32,7 +32,10 @@ class Store:
         self.catalog = catalog or Catalog()
         self.validate = validate
         self._history = history
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        # Many wait for one object each: what happens to others should not wake them.
+        self._awaited: dict[tuple[str, str], threading.Condition] = {}
         self._collections: dict[str, Collection] = {}
         self._resource_version = 0
         for name in SYSTEM_NAMESPACES:
@@ -72,6 +75,13 @@ class Store:
         with self._changed:
             if self._resource_version <= resource_version:
                 self._changed.wait(seconds)
+
+    def wait_beyond_record(self, plural: str, record: Record, seconds: float) -> None:
+        """Until this object is another version, or gone, or the time is up."""
+        resource = self.catalog.by_plural(plural)
+        with self._lock:
+            if self._collection(resource).records.get(record.key) is record:
+                self._awaited.setdefault((plural, record.key), threading.Condition(self._lock)).wait(seconds)
 
     def wake(self) -> None:
         with self._changed:
@@ -249,6 +259,8 @@ class Store:
             self._resource_version += 1
             self._collection(resource).record_change(Change(change_type, record, previous))
             self._changed.notify_all()
+            if news := self._awaited.get((resource.plural, record.key)):
+                news.notify_all()
         return record
 
 

@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -100,14 +101,7 @@ class Container:
     def __init__(self, spec: ContainerSpec) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._init = subprocess.Popen(
-                [sys.executable, "-S", "-m", "lab.kubelet.init", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                cwd=_TESTS,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            _ParentOfInits.get().fork(theirs)
         self._control.send(json.dumps(asdict(spec)).encode())
         answer = self._control.recv(4096)
         if answer != b"ready":
@@ -142,8 +136,11 @@ class Container:
 
     def end(self) -> None:
         """Kill all that runs in it, and wait until that is gone. Twice is no error."""
-        self._control.close()
-        self._init.wait()
+        with self._control, contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+            # Only what has ended holds its side of the socket no more.
+            while self._control.recv(4096):
+                pass
 
 
 def _result(said: str) -> Result:
@@ -151,3 +148,33 @@ def _result(said: str) -> Result:
     if error.startswith("!"):
         return Result(_KILLED, error[1:])
     return Result(int(code) if code.isdigit() else _KILLED)
+
+
+class _ParentOfInits:
+    """Of all of this process, with which it ends. Forked from it, fifty do not each start an interpreter."""
+
+    def __init__(self) -> None:
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-m", "lab.kubelet.init", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                cwd=_TESTS,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def fork(self, control: socket.socket) -> None:
+        socket.send_fds(self._orders, [b"container"], [control.fileno()])
+
+    @classmethod
+    def get(cls) -> _ParentOfInits:
+        global _parent  # noqa: PLW0603 (one for a process, begun when it is first needed)
+        with _parent_lock:
+            _parent = _parent or cls()
+            return _parent
+
+
+_parent: _ParentOfInits | None = None
+_parent_lock = threading.Lock()

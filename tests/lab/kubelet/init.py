@@ -4,10 +4,11 @@
 
     python -m lab.kubelet.init DESCRIPTOR
 
-The descriptor is a socket for messages. The first is the container's specification, answered with ``ready`` or what
-went wrong. Each later one is a command with four descriptors: its standard streams, and one to which its end is
-written: the exit code, or ``!`` and why it could not be started. When the other end closes the socket, all
-descendants are killed, daemons too: real runtimes find them by their cgroup.
+The descriptor is a socket over which the sockets of containers come; for each of them a process is forked. The first
+message of a container is its specification, answered with ``ready`` or what went wrong. Each later one is a command
+with four descriptors: its standard streams, and one to which its end is written: the exit code, or ``!`` and why it
+could not be started. When the other end closes the socket, all descendants are killed, daemons too: real runtimes
+find them by their cgroup.
 """
 
 from __future__ import annotations
@@ -34,7 +35,25 @@ _RUNTIME = "OCI runtime exec failed: exec failed: unable to start container proc
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[1]))
+    """Until the other end is closed."""
+    orders = socket.socket(fileno=int(sys.argv[1]))
+    # Nobody asks how they ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(orders, 16, 1)
+        if not message:
+            return
+        if not os.fork():
+            orders.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
+            _keep(socket.socket(fileno=descriptors[0]))
+            return
+        os.close(descriptors[0])
+
+
+def _keep(control: socket.socket) -> None:
+    """One container, in a process of its own."""
     spec = json.loads(control.recv(_LARGEST_MESSAGE))
     try:
         if spec["node_pid"]:

@@ -16,6 +16,8 @@ from . import specs, statuses
 from .container import Container, ContainerError
 
 if TYPE_CHECKING:
+    from lab.api.records import Record
+    from lab.api.resources import Resource
     from lab.api.store import Store
 
     from .pods import Settings
@@ -49,16 +51,19 @@ class PodLife:
     ``node_pid`` tells for a node's name the process that has its namespaces; 0: containers are plain processes.
     """
 
-    def __init__(self, store: Store, pod: Object, settings: Settings, node_pid: Callable[[str], int]) -> None:
+    def __init__(self, store: Store, record: Record, settings: Settings, node_pid: Callable[[str], int]) -> None:
         self._store = store
         self._settings = settings
         self._node_pid = node_pid
-        self.namespace, self.name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        self.uid = pod["metadata"]["uid"]
+        self._record = record
+        self._pod = record.document(self._pods)
+        self.namespace, self.name = self._pod["metadata"]["namespace"], self._pod["metadata"]["name"]
+        self.uid = self._pod["metadata"]["uid"]
         self.containers: dict[str, Container] = {}
         self._evicted = ""
         self._stopped = False
-        self._pod = pod
+        self._node: Record | None = None
+        self._node_ready = False
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._live, daemon=True)
 
@@ -249,7 +254,7 @@ class PodLife:
 
     def _pause(self, seconds: float = _LOOK_AROUND_SECONDS) -> None:
         """Wait a moment, and look whether something has happened that ends the pod."""
-        self._store.wait_beyond(self._store.resource_version, min(seconds, _LOOK_AROUND_SECONDS))
+        self._store.wait_beyond_record("pods", self._record, min(seconds, _LOOK_AROUND_SECONDS))
         self._refresh()
         if not self._node_is_ready():
             return  # the kubelet is not there: nothing happens
@@ -263,12 +268,14 @@ class PodLife:
 
     def _refresh(self) -> None:
         try:
-            pod = self._store.document("pods", self.name, self.namespace)
+            record = self._store.get("pods", self.name, self.namespace)
         except ApiError:
             raise _GoneError from None
-        if pod["metadata"]["uid"] != self.uid or self._stopped:
+        if record is not self._record:
+            self._record = record
+            self._pod = record.document(self._pods)
+        if self._pod["metadata"]["uid"] != self.uid or self._stopped:
             raise _GoneError
-        self._pod = pod
 
     def _patch(self, change: Object, subresource: str = "status") -> None:
         try:
@@ -287,7 +294,11 @@ class PodLife:
         return containers
 
     @property
-    def _nodes(self) -> Any:
+    def _pods(self) -> Resource:
+        return self._store.catalog.by_plural("pods")
+
+    @property
+    def _nodes(self) -> Resource:
         return self._store.catalog.by_plural("nodes")
 
     def _node_is_ready(self) -> bool:
@@ -295,9 +306,13 @@ class PodLife:
         if not name:
             return True
         try:
-            return _is_ready(self._store.document("nodes", name))
+            node = self._store.get("nodes", name)
         except ApiError:
             return False
+        if node is not self._node:
+            self._node = node
+            self._node_ready = _is_ready(node.document(self._nodes))
+        return self._node_ready
 
     def _node_ips(self) -> list[str]:
         node = self._store.document("nodes", self._pod["spec"]["nodeName"])

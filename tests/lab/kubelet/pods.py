@@ -14,6 +14,7 @@ from .container import Container
 from .pod import PodLife
 
 if TYPE_CHECKING:
+    from lab.api.records import Record
     from lab.api.store import Store
 
 Object = dict[str, Any]
@@ -64,7 +65,7 @@ class Kubelets:
         }
         return pod | {"spec": spec, "status": {"phase": "Pending", "qosClass": "BestEffort"}}
 
-    def take(self, pod: Object) -> None:
+    def take(self, pod: Record) -> None:
         """A pod that has just been created."""
         life = PodLife(self._store, pod, self.settings, self._node_pid)
         with self._lock:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jinja2
+from ansible.plugins.loader import connection_loader
 from ansible_collections.npm.netpol.plugins.plugin_utils import spool
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import (
@@ -21,7 +22,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge impo
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.exchange import END, RECEIVER
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
-from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import environment
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import environment, prepared
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
     ALL,
@@ -33,6 +34,11 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
     Remember,
 )
 from ansible_collections.npm.netpol.plugins.plugin_utils.templates import loader
+
+# Ansible reads this file once, before it forks a process for each node: what is made ready here, none of them has to
+# make for itself. Its own connections it reads as early, but not those of collections.
+_OWN_SCRIPTS = prepared(environment(loader()))
+connection_loader.get("npm.netpol.node_pod", class_only=True)
 
 # They ask for a password on a terminal of their own, or have no standard input to give away.
 _BECOME_WITHOUT_INPUT = ("su", "runas", "machinectl", "ksu", "pbrun")
@@ -95,7 +101,7 @@ class ActionModule(ControllerAction):
         )
         try:
             with self._visit(parameters, node, wanted) as remember:
-                result = converge(self._exchange, environment(loader(parameters["template_path"])), wanted, options)
+                result = converge(self._exchange, _scripts(parameters["template_path"]), wanted, options)
                 # With a warning something is left to do, for the next run.
                 if record and not result.warnings and (warning := remember(record)):
                     result.warnings.append(warning)
@@ -194,3 +200,7 @@ class ActionModule(ControllerAction):
         if self.diff and result.diff:
             facts["diff"] = {"prepared": result.diff}
         return facts
+
+
+def _scripts(template_path: list[str]) -> jinja2.Environment:
+    return environment(loader(template_path)) if template_path else _OWN_SCRIPTS

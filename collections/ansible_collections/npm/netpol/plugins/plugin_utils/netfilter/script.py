@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,6 +83,13 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
     )
     result.filters["quote"] = shlex.quote
     return result
+
+
+def prepared(templates: jinja2.Environment) -> jinja2.Environment:
+    """The same, with the script that every node is sent compiled. What is wrong with it shows when it is rendered."""
+    with contextlib.suppress(jinja2.TemplateError):
+        templates.get_template(INSPECT_TEMPLATE)
+    return templates
 
 
 def inspect_script(
