@@ -137,12 +137,9 @@ class PeerResolver:
         """All addresses of pods, sorted, and for each what a table has of the class that it belongs to."""
         found = {}
         for family in Family:
-            addresses = [pods.addresses(family) for pods in self._pods]
-            owners = [number for number, each in enumerate(addresses) for _address in each]
-            every = [address for each in addresses for address in each]
-            in_order = sorted(range(len(every)), key=every.__getitem__)
-            ordered = _copied_in_order([every[place] for place in in_order])
-            found[family] = ordered, _getter([owners[place] for place in in_order])
+            owners = {address: number for number, each in enumerate(self._pods) for address in each.addresses(family)}
+            ordered = sorted(owners)
+            found[family] = _copied_in_order(ordered), _getter([owners[address] for address in ordered])
         return found
 
     @cached_property

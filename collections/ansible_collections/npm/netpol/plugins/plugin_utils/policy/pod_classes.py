@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from ..model.ruleset import Family
+from ..model.snapshot import NamedPort
 from .pods import LivePod
 
 # The (protocol, name) of a port.
@@ -45,12 +46,15 @@ class PodClass:
 def classify(pods: Iterable[LivePod], labels: AbstractSet[str], ports: AbstractSet[PortName]) -> list[PodClass]:
     """The classes of these pods. ``labels`` and ``ports`` are those that policies or Services mention."""
     classes: dict[object, PodClass] = {}
+    ports_of: dict[tuple[NamedPort, ...], frozenset[tuple[PortName, int]]] = {}
     for each in pods:
         pod = each.pod
         own_labels = frozenset([item for item in pod.labels.items() if item[0] in labels])
-        own_ports = frozenset(
-            [(name, port.port) for port in pod.ports if (name := (port.protocol.lower(), port.name)) in ports]
-        )
+        own_ports = ports_of.get(pod.ports)
+        if own_ports is None:
+            own_ports = ports_of[pod.ports] = frozenset(
+                [(name, port.port) for port in pod.ports if (name := (port.protocol.lower(), port.name)) in ports]
+            )
         key = (pod.namespace, own_labels, own_ports, pod.unreadable)
         known = classes.get(key)
         if known is None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from ..model.problem import Problem
 from ..model.ruleset import Family
@@ -18,8 +18,7 @@ _FINISHED = frozenset({"Succeeded", "Failed"})
 _IGNORED = "the address is ignored for this pod"
 
 
-@dataclass(frozen=True, slots=True)
-class LivePod:
+class LivePod(NamedTuple):
     """A pod that policies can select, with its own addresses in the kernel's spelling; it may have none yet."""
 
     pod: Pod
