@@ -86,9 +86,10 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
 
 
 def prepared(templates: jinja2.Environment) -> jinja2.Environment:
-    """The same, with the script that every node is sent compiled. What is wrong with it shows when it is rendered."""
-    with contextlib.suppress(jinja2.TemplateError):
-        templates.get_template(INSPECT_TEMPLATE)
+    """The same, with both scripts compiled. What is wrong with one shows when it is rendered."""
+    for name in (INSPECT_TEMPLATE, APPLY_TEMPLATE):
+        with contextlib.suppress(jinja2.TemplateError):
+            templates.get_template(name)
     return templates
 
 
