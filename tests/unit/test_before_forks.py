@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ansible_collections.npm.netpol.plugins.plugin_utils.templates import NODE_SCRIPTS
+
 _COLLECTIONS = Path(__file__).parents[2] / "collections"
 # As strategies do before they fork.
 _LOOK_AT_THE_ACTION = """
@@ -37,4 +39,4 @@ def test_neither_the_connection_nor_the_scripts_for_nodes_are_left_to_the_forks(
 
     assert [name for name in left["modules"] if "ansible_collections" in name] == []
     assert left["documentation"] == []
-    assert {"node/inspect.sh.j2", "node/apply.sh.j2"} <= set(left["templates"])
+    assert left["templates"] == sorted(f"node/{each.name}" for each in NODE_SCRIPTS.glob("*.j2"))

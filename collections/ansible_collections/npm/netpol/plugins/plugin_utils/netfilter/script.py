@@ -15,6 +15,8 @@ from .exchange import BEGIN, END
 from .plan import IPSET, Plan, Step
 from .state import IPV4
 
+# Both of the others include it.
+COMMON_TEMPLATE = "node/common.sh.j2"
 INSPECT_TEMPLATE = "node/inspect.sh.j2"
 APPLY_TEMPLATE = "node/apply.sh.j2"
 
@@ -86,8 +88,8 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
 
 
 def prepared(templates: jinja2.Environment) -> jinja2.Environment:
-    """The same, with both scripts compiled. What is wrong with one shows when it is rendered."""
-    for name in (INSPECT_TEMPLATE, APPLY_TEMPLATE):
+    """The same, with all templates of scripts compiled. What is wrong with one shows when it is rendered."""
+    for name in (COMMON_TEMPLATE, INSPECT_TEMPLATE, APPLY_TEMPLATE):
         with contextlib.suppress(jinja2.TemplateError):
             templates.get_template(name)
     return templates
