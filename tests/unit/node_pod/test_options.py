@@ -65,7 +65,8 @@ def test_a_node_is_named_as_the_role_names_it(connection: Any, variables: dict[s
 
 def test_the_snapshots_options_do_for_the_nodes_too(connection: Any, tmp_path: Path) -> None:
     (tmp_path / "ca").write_text("")
-    kubernetes = {"host": "https://cluster.example", "api_key": "s3cret", "verify_ssl": False, "page_size": 50}
+    api = {"host": "https://cluster.example", "api_key": "s3cret", "verify_ssl": False}
+    kubernetes = api | {"page_size": 50, "state_dir": "state"}
     connection.set_options(var_options={"inventory_hostname": "aks-1", "npm_kubernetes": kubernetes})
     connection._connect()
     assert connection._client.connection.host == "https://cluster.example"

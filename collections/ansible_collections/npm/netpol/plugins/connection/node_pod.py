@@ -83,7 +83,7 @@ options:
   deadline:
     description:
       - Seconds after which the cluster ends a helper pod, whatever runs in it.
-      - Once half of it has passed, the next command gets a new pod, so that each has at least half of it.
+      - Once half of it has passed, the next command gets a new pod, so that each has mostly at least half of it.
     type: int
     default: 1800
     vars:
@@ -180,7 +180,7 @@ _OPTIONS = (
     *("start_timeout", "api_timeout", "api_retries", "ping", "silence", "path"),
 )
 # Options of npm.netpol.snapshot that npm_kubernetes may hold too, and that say nothing of where the API is.
-_OF_THE_SNAPSHOT = ("src", "path", "page_size", "retries", "timeout")
+_OF_THE_SNAPSHOT = ("src", "path", "state_dir", "state_configmap", "page_size", "retries", "timeout")
 
 
 class Connection(ConnectionBase):

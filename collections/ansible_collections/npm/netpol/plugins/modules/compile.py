@@ -172,8 +172,8 @@ problems:
   elements: str
   sample:
     - >-
-      NetworkPolicy shop/allow-web: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/33" is no CIDR (the item allows
-      nothing)
+      NetworkPolicy shop/allow-web: spec.ingress[0].from[1].ipBlock.cidr: '10.0.0.0/33' has no prefix length of 0 to 32
+      (this peer matches nothing)
 exposed_services:
   description:
     - NodePort and LoadBalancer Services with C(externalTrafficPolicy=Cluster) whose backends are isolated for ingress.

@@ -16,9 +16,9 @@ description:
   - It judges a node by the kernel's own state each time, never by a remembered file alone. A rule or a member that
     somebody added, removed, edited or moved is found, named and put right. Only with O(scope=changed) it leaves nodes
     out by what it remembers.
-  - A node that is in sync costs one exchange, one that is not costs three. What fails leaves the last good rules in
+  - A node that is in sync costs one exchange, one that is not costs two. What fails leaves the last good rules in
     force.
-  - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, gzip,
+  - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, grep, sed, gzip,
     util-linux, ipset and iptables, and no Python.
   - Only chains that begin with C(NPM-), sets that begin with C(npm-4-) or C(npm-6-) and our own jump in the chain
     C(FORWARD) are ever touched.
@@ -101,7 +101,7 @@ options:
       - V(changed) leaves out a node, without a connection to it, when the last run that visited it with the same
         O(state_dir) was successful and wanted the same of it. The same must be what is rendered for it, O(variant),
         O(hook), O(accept) and O(datapath_check), the machine (C(metadata.uid)), and the start of it
-        (C(status.nodeInfo.bootID)). A node that is not known counts as changed.
+        (C(status.nodeInfo.bootID)), and this collection's code. A node that is not known counts as changed.
       - What anybody did to the rules of a node that is left out is not seen. Run with V(all) too, from time to time.
       - Has no meaning when O(state=absent).
     type: str
@@ -173,7 +173,7 @@ msg:
   type: str
   sample: "left out: unchanged since its last run"
 in_sync:
-  description: Whether the node held all of it before. Then it took one exchange, and nothing was written.
+  description: Whether the node held all of it before. Then it took one exchange, and the kernel was left as it is.
   returned: when the node was visited
   type: bool
 variant:

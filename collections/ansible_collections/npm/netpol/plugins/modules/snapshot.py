@@ -17,7 +17,8 @@ description:
   - Can read manifests in place of an API (O(src)), to look at policies offline.
   - An object that is malformed never opens anything. RV(problems) names it, the field, and what was done about it.
   - Runs on the controller, changes nothing in the cluster but the ConfigMaps of O(state_configmap), and needs no more
-    than the rights to list these resources, which C(docs/rbac.yaml) of the collection grants.
+    than the rights to list these resources (with a state, to get C(kube-system) and to watch them, too), which
+    C(docs/rbac.yaml) of the collection grants.
 requirements:
   - kubernetes >= 28.1 on the controller, in Ansible's own interpreter; not for O(src)
 options:
