@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,12 @@ from exec_server import STDERR, STDOUT, ExecServer, Peer, frame
 
 SUCCESS = {"status": "Success"}
 FAILED = {"status": "Failure", "reason": "NonZeroExitCode", "message": "command terminated with exit code 1"}
+
+
+def exit_code(code: int) -> dict[str, Any]:
+    causes = [{"reason": "ExitCode", "message": str(code)}]
+    message = f"command terminated with exit code {code}"
+    return {"status": "Failure", "reason": "NonZeroExitCode", "message": message, "details": {"causes": causes}}
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +174,30 @@ def test_a_kubelet_that_is_not_reached_may_be_tried_again(serve: Serve) -> None:
         run(serve(behave))
 
 
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [
+        (SUCCESS, True),
+        (exit_code(137), True),
+        (exit_code(143), True),
+        (exit_code(1), False),
+        (exit_code(127), False),
+        (exit_code(1) | {"details": "odd"}, False),
+    ],
+)
+def test_a_program_that_ended_before_it_was_ready(serve: Serve, status: dict[str, Any], again: bool) -> None:
+    """What a signal ended, or a cut, was not the program's own matter; and nothing has been run."""
+
+    def behave(peer: Peer) -> None:
+        peer.accept()
+        peer.say(status)
+        peer.close()
+
+    with pytest.raises(NodePodError, match="the helper pod does not reach the node") as error:
+        run(serve(behave))
+    assert isinstance(error.value, NotStartedError) == again
+
+
 def test_a_program_that_does_not_start_is_not_waited_for(serve: Serve) -> None:
     def behave(peer: Peer) -> None:
         peer.accept()
@@ -236,6 +267,37 @@ def test_silence_is_a_loss_and_signs_of_life_are_none(serve: Serve) -> None:
     with pytest.raises(NodePodError, match=r"nothing was heard for 0\.4 s"):
         run(server, Patience(ping=0.1, silence=0.4))
     assert [opcode for opcode, _ in server.peers[0].frames].count(9) >= 3
+
+
+def test_a_node_that_is_lost_ends_what_pings_would_keep_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API server answers them by itself."""
+    monkeypatch.setattr(execution, "_QUIET", 0.3)
+    looks = iter(["", "nothing is heard of the helper pod's node any more"])
+
+    def behave(peer: Peer) -> None:
+        peer.accept()
+        peer.ready()
+        peer.word()
+        while peer.receive()[0] == 9:
+            peer.connection.sendall(frame(10, b""))
+
+    with pytest.raises(NodePodError, match=r"end was not seen.*nothing is heard of the helper pod's node any more"):
+        run(serve(behave), Patience(ping=0.1, silence=5.0), loss=lambda: next(looks))
+
+
+def test_nobody_looks_after_a_node_whose_command_says_something(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_QUIET", 2.0)
+
+    def behave(peer: Peer) -> None:
+        peer.accept()
+        peer.ready()
+        word = peer.word()
+        for _ in range(5):
+            time.sleep(0.6)
+            peer.send(STDOUT, b".")
+        peer.end(word)
+
+    assert run(serve(behave), loss=lambda: "looked") == (0, ".....", "")
 
 
 def test_a_server_that_takes_no_input_does_not_keep_its_output(serve: Serve) -> None:

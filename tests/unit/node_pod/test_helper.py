@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import auth
-from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod import helper, manifest, reaper
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.errors import NodePodError
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.helper import HelperPod
@@ -193,6 +197,31 @@ def test_a_pod_is_renewed_when_half_of_its_life_is_over(
 
 
 @pytest.mark.usefixtures("started")
+def test_a_doubt_makes_no_pod_younger(
+    api: ApiServer, make: Callable[..., HelperPod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.time()
+    first = make().ensure()
+    half = manifest.Settings().deadline / 2
+    monkeypatch.setattr(helper.time, "time", lambda: begun + half - 10)
+    make().doubt(first)
+    assert make().ensure() == first
+    monkeypatch.setattr(helper.time, "time", lambda: begun + half + 60)
+    make().doubt(first)
+    assert make().ensure() != first
+
+
+@pytest.mark.usefixtures("started")
+def test_a_pod_whose_node_is_silent_is_lost(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    name = make().ensure()
+    assert make().loss(name) == ""
+    unready = {"conditions": [{"type": "Ready", "status": "False"}]}
+    api.store.patch("pods", name, {"status": unready}, NAMESPACE)
+    assert make().loss(name) == "nothing is heard of the helper pod's node any more"
+    assert make().fate(name) == "nothing is heard of the helper pod's node any more"
+
+
+@pytest.mark.usefixtures("started")
 def test_a_pod_that_was_deleted_is_made_again(api: ApiServer, make: Callable[..., HelperPod]) -> None:
     first = make().ensure()
     api.store.delete("pods", first, NAMESPACE)
@@ -225,6 +254,71 @@ def test_the_reaper_takes_the_runs_pods_and_those_that_ended(api: ApiServer, mak
     assert mine not in {pod["metadata"]["name"] for pod in pods(api)}
 
 
+@pytest.mark.usefixtures("started")
+def test_one_pod_that_cannot_be_deleted_keeps_no_other(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    own = make(run="mine")
+    for node in ("aks-1", "aks-2", "aks-3"):
+        pod = manifest.pod(f"npm-node-{node}", node, own._run.id, manifest.Settings())
+        api.store.create(pod)
+    api.faults.add(Fault("status", resource="pods", verb="delete", code=403, times=1))
+    with pytest.raises(ApiError):
+        reaper.remove(own._client, NAMESPACE, own._run.id)
+    assert len(pods(api)) == 1
+    assert reaper.remove(own._client, NAMESPACE, own._run.id) == 1
+
+
+@pytest.mark.usefixtures("started")
+def test_the_reaper_outlives_a_signal_to_all_and_finds_a_relative_kubeconfig(
+    api: ApiServer, make: Callable[..., HelperPod], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(run="mine").ensure()
+    (tmp_path / "kube").mkdir()
+    (tmp_path / "kube" / "config").write_text(kubeconfig(api))
+    monkeypatch.chdir(tmp_path)
+    with subprocess.Popen(["sleep", "600"]) as main_process:
+        reaper.start({"kubeconfig": "kube/config"}, NAMESPACE, Run(tmp_path / "mine").id, main_process.pid)
+        process = wait_for(lambda: next(iter(reapers()), None))
+        # It has said that it ignores the signal when it is asleep.
+        wait_for(lambda: ignores_sigterm(process))
+        os.kill(process, signal.SIGTERM)
+        assert len(pods(api)) == 1
+        main_process.kill()
+    wait_for(lambda: not pods(api))
+    os.waitpid(process, 0)
+
+
+def kubeconfig(api: ApiServer) -> str:
+    """Of JSON, which is YAML."""
+    return json.dumps(
+        {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": api.url, "certificate-authority": str(api.ca_file)}}],
+            "users": [{"name": "u", "user": {"token": api.token}}],
+        }
+    )
+
+
+def reapers() -> list[int]:
+    """Of this process."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(each) for each in children if "reaper" in Path(f"/proc/{each}/cmdline").read_text()]
+
+
+def ignores_sigterm(process: int) -> bool:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+    return bool(ignored & 1 << signal.SIGTERM - 1)
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    until = time.monotonic() + 60
+    while not (found := what()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return found
+
+
 # What may keep a pod from running
 
 
@@ -239,13 +333,33 @@ def test_the_reaper_takes_the_runs_pods_and_those_that_ended(api: ApiServer, mak
     ],
 )  # fmt: skip
 def test_a_pod_that_cannot_start(
-    api: ApiServer, make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None], status: Status, words: str
+    api: ApiServer,
+    make: Callable[..., HelperPod],
+    kubelet: Callable[[Status | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+    status: Status,
+    words: str,
 ) -> None:
+    monkeypatch.setattr(helper, "_FAILING", 0.2)
     kubelet(status)
     with pytest.raises(NodePodError, match=words):
         make().ensure()
     # The next try begins anew.
     assert pods(api) == []
+
+
+def test_what_fails_and_is_tried_again_has_its_time(
+    api: ApiServer, make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None]
+) -> None:
+    kubelet(waiting("ImagePullBackOff", "pull QPS exceeded"))
+    made: list[str] = []
+    thread = threading.Thread(target=lambda: made.append(make().ensure()))
+    thread.start()
+    (pod,) = wait_for(lambda: [each for each in pods(api) if "containerStatuses" in (each.get("status") or {})])
+    time.sleep(0.8)
+    api.store.patch("pods", pod["metadata"]["name"], {"status": RUNNING}, NAMESPACE)
+    thread.join()
+    assert made == [pod["metadata"]["name"]]
 
 
 def test_a_pull_that_takes_too_long(make: Callable[..., HelperPod], kubelet: Callable[[Status | None], None]) -> None:

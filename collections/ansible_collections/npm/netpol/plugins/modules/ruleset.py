@@ -18,8 +18,8 @@ description:
     out by what it remembers.
   - A node that is in sync costs one exchange, one that is not costs two. What fails leaves the last good rules in
     force.
-  - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, grep, sed, gzip,
-    util-linux, ipset and iptables, and no Python.
+  - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, grep,
+    sed, gzip, util-linux, ipset and iptables, and no Python.
   - Only chains that begin with C(NPM-), sets that begin with C(npm-4-) or C(npm-6-) and our own jump in the chain
     C(FORWARD) are ever touched.
 requirements:

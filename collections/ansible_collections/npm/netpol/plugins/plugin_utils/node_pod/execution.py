@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..cluster.client import ApiClient, ApiError
@@ -25,6 +25,10 @@ _GRACE = 10.0
 _LONGEST_COMPLAINT = 2000
 _FORBIDDEN = 403
 _POD_HAS_ENDED = (400, 404, 409)
+# As a shell and runtimes give the signals by which a pod is ended: SIGKILL, SIGTERM.
+_SIGNALLED = ("137", "143")
+# Who answers pings is the API server, and not the node: after so many seconds without output somebody has to look.
+_QUIET = 30.0
 
 # Given what both outputs hold so far: what to send now (a password), and whether the command's own input may follow.
 Gate = Callable[[bytes, bytes], tuple[bytes, bool]]
@@ -91,10 +95,12 @@ class Execution:
         complain: Callable[[bytes], object],
         data: Iterable[bytes] | None = None,
         gate: Gate | None = None,
+        loss: Callable[[], str] = str,
     ) -> int:
         """Run a command and return its exit code. ``write`` and ``complain`` take its outputs as they come.
 
-        ``path`` is the PATH on the node, ``data`` the standard input, which waits for ``gate``. Raises
+        ``path`` is the PATH on the node, ``data`` the standard input, which waits for ``gate``. ``loss`` says why the
+        command cannot run any more; it is asked from time to time while there is no output. Raises
         :class:`NodePodError` when the end of the command was not seen, whatever else was.
         """
         word = secrets.token_hex(16)
@@ -105,6 +111,7 @@ class Execution:
         feed = program.Feed(data or ())
         pending = iter(feed) if with_input else iter(())
         waiting = _Waiting(gate) if gate is not None else None
+        lookout = _Lookout(loss)
         try:
             while out.code is None or err.code is None:
                 if waiting is not None and waiting.is_over(self._channels):
@@ -112,9 +119,11 @@ class Execution:
                 if waiting is None:
                     self._fill(pending)
                 for channel, text in self._exchange():
+                    lookout.heard()
                     if waiting is not None:
                         waiting.hear(channel, text)
                     {STDOUT: out, STDERR: err}[channel].feed(text)
+                lookout.look()
             if out.code != err.code:
                 raise LostError(f"its outputs end with different codes ({out.code} and {err.code})")
         except (LostError, ValueError) as error:
@@ -139,8 +148,7 @@ class Execution:
         except LostError as error:
             words = f"the helper pod does not reach the node: {self._words(error)}"
             # A shell or nsenter that ended by itself will not do better next time.
-            final = self._status is not None and self._status.get("reason") in (None, "NonZeroExitCode")
-            raise (NodePodError if final else NotStartedError)(words) from error
+            raise (NodePodError if _ended_by_itself(self._status) else NotStartedError)(words) from error
         self._complaint = b""
 
     def _exchange(self) -> Iterator[tuple[int, bytes]]:
@@ -189,6 +197,24 @@ class Execution:
         return "; ".join(words)
 
 
+class _Lookout:
+    """Asks what became of the command while nothing is heard of it."""
+
+    def __init__(self, loss: Callable[[], str]) -> None:
+        self._loss = loss
+        self.heard()
+
+    def heard(self) -> None:
+        self._next = time.monotonic() + _QUIET
+
+    def look(self) -> None:
+        """Raises :class:`LostError`."""
+        if time.monotonic() > self._next:
+            if why := self._loss():
+                raise LostError(why)
+            self.heard()
+
+
 class _Waiting:
     """Input that waits for its gate, which hears both outputs."""
 
@@ -204,6 +230,15 @@ class _Waiting:
         for message in program.piece(now):
             channels.send(STDIN, message)
         return is_open
+
+
+def _ended_by_itself(status: Mapping[str, Any] | None) -> bool:
+    """With an exit code, and none that tells of a signal. Success tells nothing: a cut can look like it."""
+    if status is None or status.get("reason") != "NonZeroExitCode":
+        return False
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return not any(isinstance(each, dict) and each.get("message") in _SIGNALLED for each in causes or ())
 
 
 def _status(data: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..cluster.client import ApiClient, ApiError
@@ -24,6 +25,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _SOONEST = 0.6
 # A kubelet takes a pod up at once; after this long it is time to ask about the node.
 _UNSEEN = 5.0
+# What a kubelet tries again, it tries after 10 s, 20 s, and so on.
+_FAILING = 40.0
 # A kubelet first ends the containers, and then says so.
 _SHOWS_AFTER = 3.0
 # Pods of one run on one node; so many do not end by chance.
@@ -61,7 +64,7 @@ class HelperPod:
         generation = 1
         if helper is not None:
             # One that is only old still serves those who use it, and ends by its deadline or with the run.
-            generation = helper.generation if helper.doubtful else helper.generation + 1
+            generation = helper.generation if time.time() < helper.fresh_until else helper.generation + 1
         for each in range(generation, generation + _MOST):
             name = manifest.name(self._run.id, self._node, self._settings, each)
             ours = self._create(name)
@@ -76,7 +79,7 @@ class HelperPod:
         """It did not serve: look at it before it is used again."""
         helper = self._run.helper(self._key)
         if helper is not None and helper.name == name:
-            self._run.note(self._key, Helper(name, helper.generation, 0.0, doubtful=True))
+            self._run.note(self._key, replace(helper, doubtful=True))
 
     def remove(self) -> None:
         """Delete the pod, if there is one. The next command gets another."""
@@ -88,16 +91,22 @@ class HelperPod:
     def fate(self, name: str) -> str:
         """What became of a pod that was lost, in words; empty when it is still there or nobody can tell."""
         until = time.monotonic() + _SHOWS_AFTER
-        while True:
-            try:
-                state = pod_state.of(self._client.get(self.path(name)))
-            except ApiError as error:
-                return "the helper pod is gone: it was deleted or evicted" if error.status == _NOT_FOUND else ""
-            if state.phase is Phase.ENDED:
-                return f"the helper pod was ended: {state.reason}"
-            if time.monotonic() > until:
-                return ""
+        while not (fate := self.loss(name)) and time.monotonic() < until:
             time.sleep(_FIRST_PAUSE)
+        return fate
+
+    def loss(self, name: str) -> str:
+        """Why nothing can run in a pod any more, in words; empty when something can, or nobody can tell."""
+        try:
+            pod = self._client.get(self.path(name))
+        except ApiError as error:
+            return "the helper pod is gone: it was deleted or evicted" if error.status == _NOT_FOUND else ""
+        state = pod_state.of(pod)
+        if state.phase is Phase.ENDED:
+            return f"the helper pod was ended: {state.reason}"
+        if state.phase is Phase.RUNNING and pod_state.is_unheard_of(pod):
+            return "nothing is heard of the helper pod's node any more"
+        return ""
 
     def _create(self, name: str) -> bool:
         """Ask for the pod; False if the run has it already."""
@@ -134,7 +143,7 @@ class HelperPod:
 
     def _runs(self, name: str, *, is_new: bool) -> bool:
         """Wait until the pod runs. False for one that ended before we came."""
-        begun = time.monotonic()
+        begun = failing_since = time.monotonic()
         pause = _FIRST_PAUSE
         asked_about_node = False
         if is_new:
@@ -146,7 +155,10 @@ class HelperPod:
                 return True
             if state.phase is Phase.ENDED and not is_new:
                 return False
-            if state.phase in (Phase.ENDED, Phase.HOPELESS):
+            if state.phase is not Phase.FAILING:
+                failing_since = time.monotonic()
+            failed = time.monotonic() - failing_since > _FAILING
+            if failed or state.phase in (Phase.ENDED, Phase.HOPELESS):
                 self._discard(name)
                 raise NodePodError(f"the helper pod does not start: {state.reason}{_hint(state.reason)}")
             if state.phase is Phase.UNSEEN and waited > _UNSEEN and not asked_about_node:
@@ -155,10 +167,11 @@ class HelperPod:
                     self._discard(name)
                     raise NodePodError(trouble)
             if waited > self._start_timeout:
-                reason = state.reason if state.phase is Phase.STARTING else ""
+                reason = state.reason if state.phase in (Phase.STARTING, Phase.FAILING) else ""
                 reason = reason or self._trouble_of_node() or f"{state.phase.value}; is the node ready?"
                 self._discard(name)
-                raise NodePodError(f"the helper pod did not start within {self._start_timeout:g} s: {reason}")
+                words = f"the helper pod did not start within {self._start_timeout:g} s: {reason}{_hint(reason)}"
+                raise NodePodError(words)
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
@@ -189,7 +202,7 @@ class HelperPod:
     def _rest_of(self, name: str) -> float:
         """Another process made it, just now or long ago."""
         helper = self._run.helper(self._key)
-        if helper is not None and helper.name == name and not helper.doubtful:
+        if helper is not None and helper.name == name:
             return max(0.0, helper.fresh_until - time.time())
         return self._settings.deadline / 4
 

@@ -77,6 +77,12 @@ def pod(pod_name: str, node: str, run: str, settings: Settings) -> dict[str, Any
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": pod_name, "namespace": settings.namespace, "labels": labels},
+        "metadata": {
+            "name": pod_name,
+            "namespace": settings.namespace,
+            "labels": labels,
+            # Without a controller it would keep its node from being scaled down.
+            "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"},
+        },
         "spec": spec,
     }

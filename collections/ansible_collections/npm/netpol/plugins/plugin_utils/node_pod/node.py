@@ -54,11 +54,19 @@ class Node:
         """Run a command once, and return its exit code; see :meth:`Execution.run`."""
         name, execution = self._open()
         try:
-            code = execution.run(command, self._limits.path, write=write, complain=complain, data=data, gate=gate)
+            code = execution.run(
+                command,
+                self._limits.path,
+                write=write,
+                complain=complain,
+                data=data,
+                gate=gate,
+                loss=lambda: self._helper.loss(name),
+            )
         except NodePodError as error:
             self._helper.doubt(name)
             fate = self._helper.fate(name)
-            raise NodePodError(f"{error}; {fate}" if fate else str(error)) from error
+            raise NodePodError(f"{error}; {fate}" if fate and fate not in str(error) else str(error)) from error
         finally:
             execution.close()
         # A runtime kills one process after another: the command's end may reach us before its pod's.

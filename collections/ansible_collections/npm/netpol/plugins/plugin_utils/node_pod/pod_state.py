@@ -12,18 +12,13 @@ from typing import Any
 from .manifest import CONTAINER
 
 _LONGEST = 500
-# The kubelet tries these again and again; whoever waits for a command has waited long enough.
+# Nothing that happens on the node makes these pass.
 _HOPELESS = frozenset(
-    {
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RegistryUnavailable",
-        "RunContainerError",
-        "SignatureValidationFailed",
-    }
+    {"CreateContainerConfigError", "ErrImageNeverPull", "InvalidImageName", "SignatureValidationFailed"}
+)
+# The kubelet tries these again, on a node that has a lot to do with success.
+_FAILING = frozenset(
+    {"CreateContainerError", "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "RunContainerError"}
 )
 
 
@@ -32,6 +27,7 @@ class Phase(Enum):
 
     UNSEEN = "no kubelet has taken it up yet"
     STARTING = "it starts"
+    FAILING = "it failed to start, and is tried again"
     RUNNING = "it runs"
     HOPELESS = "it will not start"
     ENDED = "it ended, or is about to"
@@ -60,11 +56,22 @@ def of(pod: Mapping[str, Any]) -> PodState:
     waiting = state.get("waiting") or {}
     if waiting.get("reason") in _HOPELESS:
         phase = Phase.HOPELESS
+    elif waiting.get("reason") in _FAILING:
+        phase = Phase.FAILING
     elif waiting or status.get("startTime"):
         phase = Phase.STARTING
     else:
         phase = Phase.UNSEEN
     return PodState(phase, _words(waiting or status))
+
+
+def is_unheard_of(pod: Mapping[str, Any]) -> bool:
+    """Whether the node of a pod that runs has been silent: the cluster takes Ready from such pods, and only it can.
+
+    Helper pods have no readiness probe, by which their containers could.
+    """
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each.get("type") == "Ready" and each.get("status") == "False" for each in conditions)
 
 
 def not_ready(node: Mapping[str, Any]) -> str:

@@ -10,9 +10,11 @@ away), the pods end by their deadline.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -30,11 +32,20 @@ from . import manifest
 _PLUGINS = Path(__file__).resolve().parents[2]
 _START = "from plugin_utils.node_pod.reaper import main; main()"
 _ENDED = ("Failed", "Succeeded")
+# Processes of Ansible may outlive a main process that was killed, and make a pod for which nobody is left.
+_LOOK_AGAIN = 3.0
 
 
 def start(parameters: Mapping[str, Any], namespace: str, run: str, main_process: int) -> None:
     """Start the process. What it is told holds credentials, so that it goes by a pipe."""
-    told = {"parameters": dict(parameters), "namespace": namespace, "run": run, "main_process": main_process}
+    told = {
+        "parameters": dict(parameters),
+        # A kubeconfig and what it names may be relative to it.
+        "directory": os.getcwd(),  # noqa: PTH109 (as it is, text for JSON)
+        "namespace": namespace,
+        "run": run,
+        "main_process": main_process,
+    }
     process = subprocess.Popen(  # noqa: S603 (ourselves)
         [sys.executable, "-c", _START],
         stdin=subprocess.PIPE,
@@ -50,10 +61,17 @@ def start(parameters: Mapping[str, Any], namespace: str, run: str, main_process:
 
 
 def main() -> None:
+    # Who ends all processes of a service, as systemd does, ends the run by it; this one's work begins then.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     told = json.loads(sys.stdin.buffer.read())
     wait_for_the_end_of(told["main_process"])
+    # Where it is gone, nothing relative to it is left to be read.
+    with contextlib.suppress(OSError):
+        os.chdir(told["directory"])
     try:
         with ApiClient(partial(auth.connect, told["parameters"], os.environ)) as client:
+            remove(client, told["namespace"], told["run"])
+            time.sleep(_LOOK_AGAIN)
             remove(client, told["namespace"], told["run"])
     except (AuthError, ApiError):
         # Nobody reads what this process says. The deadline of the pods is for this.
@@ -61,7 +79,10 @@ def main() -> None:
 
 
 def remove(client: ApiClient, namespace: str, run: str) -> int:
-    """Delete the helper pods of a run, and those of others that have ended; returns how many."""
+    """Delete the helper pods of a run, and those of others that have ended; returns how many.
+
+    One that can't be deleted keeps no other: the last :class:`ApiError` is raised in the end.
+    """
     path = f"/api/v1/namespaces/{namespace}/pods"
     pods = client.get(path, [("labelSelector", f"{manifest.NAME_LABEL}={manifest.NAME}")])["items"]
     doomed = [
@@ -69,8 +90,14 @@ def remove(client: ApiClient, namespace: str, run: str) -> int:
         for pod in pods
         if pod["metadata"]["labels"].get(manifest.RUN_LABEL) == run or (pod.get("status") or {}).get("phase") in _ENDED
     ]
+    failure: ApiError | None = None
     for name in doomed:
-        client.delete(f"{path}/{name}")
+        try:
+            client.delete(f"{path}/{name}")
+        except ApiError as error:
+            failure = error
+    if failure is not None:
+        raise failure
     return len(doomed)
 
 
