@@ -259,7 +259,7 @@ class Store:
             self._resource_version += 1
             self._collection(resource).record_change(Change(change_type, record, previous))
             self._changed.notify_all()
-            if news := self._awaited.get((resource.plural, record.key)):
+            if news := self._awaited.pop((resource.plural, record.key), None):
                 news.notify_all()
         return record
 

@@ -100,10 +100,14 @@ class Container:
 
     def __init__(self, spec: ContainerSpec) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            _ParentOfInits.get().fork(theirs)
-        self._control.send(json.dumps(asdict(spec)).encode())
-        answer = self._control.recv(4096)
+        try:
+            with theirs:
+                _ParentOfInits.get().fork(theirs)
+            self._control.send(json.dumps(asdict(spec)).encode())
+            answer = self._control.recv(4096)
+        except OSError as error:
+            self._control.close()
+            raise ContainerError(f"the container's first process: {error}") from error
         if answer != b"ready":
             self.end()
             raise ContainerError(answer.decode(errors="replace") or "the container's first process ended")
@@ -142,6 +146,11 @@ class Container:
             while self._control.recv(4096):
                 pass
 
+    def close(self) -> None:
+        """End it, and forget what its own command said. Once."""
+        self.end()
+        self.main.close()
+
 
 def _result(said: str) -> Result:
     error, _, code = said.rpartition("\n")
@@ -172,7 +181,8 @@ class _ParentOfInits:
     def get(cls) -> _ParentOfInits:
         global _parent  # noqa: PLW0603 (one for a process, begun when it is first needed)
         with _parent_lock:
-            _parent = _parent or cls()
+            if _parent is None or _parent._process.poll() is not None:
+                _parent = cls()
             return _parent
 
 

@@ -43,13 +43,20 @@ def main() -> None:
         message, descriptors, _, _ = socket.recv_fds(orders, 16, 1)
         if not message:
             return
-        if not os.fork():
+        control = socket.socket(fileno=descriptors[0])
+        try:
+            child = os.fork()
+        except OSError as error:
+            control.send(str(error).encode())
+            control.close()
+            continue
+        if not child:
             orders.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
-            _keep(socket.socket(fileno=descriptors[0]))
+            _keep(control)
             return
-        os.close(descriptors[0])
+        control.close()
 
 
 def _keep(control: socket.socket) -> None:

@@ -199,7 +199,7 @@ class PodLife:
                 if result is None:
                     continue
                 ended[name] = result.code
-                self.containers.pop(name).end()
+                self.containers.pop(name).close()
                 reason = "StartError" if result.error else ""
                 self._set_container(statuses.terminated(container, result.code, reason, result.error))
         policy = self._pod["spec"].get("restartPolicy", "Always")
@@ -248,7 +248,7 @@ class PodLife:
 
     def _end_containers(self) -> None:
         while self.containers:
-            self.containers.popitem()[1].end()
+            self.containers.popitem()[1].close()
 
     # What it sees, and what it writes
 
