@@ -178,6 +178,23 @@ def test_a_deleted_pod(reach: Reach) -> None:
     assert began(reach) == 1
 
 
+@pytest.mark.full
+def test_a_node_that_is_lost_while_the_api_answers_pings(reach: Reach) -> None:
+    """As the cluster has it some time after a node's last word; the API server's connection to it breaks much later."""
+
+    def lose() -> None:
+        name = reach.pods()[0]["metadata"]["name"]
+        unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        reach.lab.api.patch("pods", name, NAMESPACE, unready)
+
+    thread = meanwhile(reach.lab.nodes[FIRST], lose)
+    done = one(reach, LONG)
+    thread.join()
+    assert done.recap(FIRST)["unreachable"] == 1, done.text
+    assert "nothing is heard of the helper pod's node any more" in told(done)
+    assert began(reach) == 1
+
+
 def test_a_pod_that_ended_between_two_commands_gives_way_to_another(reach: Reach) -> None:
     thread = meanwhile(reach.lab.nodes[FIRST], lambda: delete(reach))
     done = reach.play(

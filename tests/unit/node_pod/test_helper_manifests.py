@@ -154,6 +154,11 @@ def test_the_role_is_what_the_plugin_uses_and_no_more() -> None:
     assert f"system:serviceaccount:{subject['namespace']}:{subject['name']}" == ACCOUNT
 
 
+def test_a_helper_pod_does_not_keep_its_node_from_being_scaled_down() -> None:
+    pod = manifest.pod("npm-node-1", "aks-1", "run", manifest.Settings())
+    assert pod["metadata"]["annotations"] == {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
+
+
 def test_names_of_pods_differ_by_run_node_settings_and_generation() -> None:
     names = {
         manifest.name(run, node, settings, generation)
