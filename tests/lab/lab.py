@@ -285,6 +285,7 @@ class Lab(LiveCluster):
         for node in self.nodes.values():
             self.connect(node.name)
             node.restore_tools()
+            node.boot(objects.boot_id(node.name))
             proxies.reset(self.cluster, node)
             node.run_tool(["/bin/rm", "-rf", _MEMORY])
 

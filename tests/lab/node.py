@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import netns, tools
 from .netns import LabError
+from .objects import boot_id as first_boot_id
 from .spec import Node as NodeSpec
 
 USER = "azureuser"
@@ -94,6 +95,7 @@ class Node:
             "etc/sudoers": _SUDOERS,
             "etc/hosts": hosts,
             "pam": _PAM,
+            "boot_id": f"{first_boot_id(self.name)}\n",
             "ssh/sshd_config": _SSHD.format(listen="\n".join(f"ListenAddress {ip}" for ip in addresses), path=PATH),
             "ssh/authorized_keys": (keys / "client_key.pub").read_text(),
         }
@@ -197,6 +199,10 @@ class Node:
         new.write_text(script)
         new.chmod(0o755)
         new.replace(self.bin / name)
+
+    def boot(self, boot_id: str) -> None:
+        """What the kernel calls this start of it, and nothing else of a reboot."""
+        (self.directory / "boot_id").write_text(f"{boot_id}\n")
 
     def restore_tools(self) -> None:
         """All tools as at the start."""

@@ -8,6 +8,7 @@ directory=$1 name=$2 shell=$3
 hostname "$name"
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
+mount --bind "$directory/boot_id" /proc/sys/kernel/random/boot_id
 for each in /tmp /var/tmp /home /root /var/log; do
     mount -t tmpfs -o size=64m tmpfs "$each"
 done

@@ -25,6 +25,11 @@ def all_objects(cluster: Cluster) -> list[Object]:
     ]
 
 
+def boot_id(node: str) -> str:
+    """Of its first start."""
+    return str(uuid.uuid5(_UIDS, f"boot of {node}"))
+
+
 def namespace_object(namespace: Namespace) -> Object:
     labels = {"kubernetes.io/metadata.name": namespace.name, **namespace.labels}
     return {
@@ -45,7 +50,7 @@ def node_object(cluster: Cluster, node: Node) -> Object:
             "addresses": [*addresses, {"type": "Hostname", "address": node.name}],
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
             "nodeInfo": {
-                "bootID": str(uuid.uuid5(_UIDS, f"boot of {node.name}")),
+                "bootID": boot_id(node.name),
                 "operatingSystem": "linux",
                 "architecture": "amd64",
                 "kubeletVersion": "v1.34.0",

@@ -304,3 +304,46 @@ def test_a_set_that_somebody_else_uses_is_named_and_keeps_nothing_up(plain: Node
     plain.run("iptables-nft", "-D", "INPUT", "1")
     assert converge(plain, None).warnings == []
     assert plain.sets() == ""
+
+
+def test_a_set_that_stayed_goes_with_the_first_run_that_can_take_it(plain: Node) -> None:
+    """Also where nothing else is to be done by then: a node with something left is not in sync."""
+    settle(plain, TARGET)
+    name = next(line.split()[1] for line in plain.sets().splitlines() if line.startswith("create npm-4-"))
+    plain.run("iptables-nft", "-I", "INPUT", "-m", "set", "--match-set", name, "src", "-j", "ACCEPT")
+    nothing = wanted({}, {}, version=11)
+    for changed in (True, False):
+        held = converge(plain, nothing)
+        assert (held.changed, held.in_sync) == (changed, False)
+        assert any(f"the set {name} stays" in warning for warning in held.warnings)
+    plain.run("iptables-nft", "-D", "INPUT", "1")
+    freed = settle(plain, nothing)
+    assert (freed.changed, freed.warnings) == (True, [])
+    assert plain.sets() == ""
+
+
+LISTED_BY_SOMEBODY = """
+case " $* " in
+*" restore "*) cat >/run/input ;;
+*) : >/run/input ;;
+esac
+if grep -q '^destroy' /run/input || [ "$1" = destroy ]; then
+    tries=$(cat /run/tries)
+    echo $((tries + 1)) >/run/tries
+    if [ "$tries" -lt 2 ]; then
+        echo 'ipset v7.17: Set cannot be destroyed: it is in use by a kernel component' >&2
+        exit 1
+    fi
+fi
+exec "$real" "$@" </run/input
+"""
+
+
+def test_a_set_that_somebody_lists_meanwhile_is_destroyed_a_moment_later(plain: Node) -> None:
+    settle(plain, TARGET)
+    plain.path("/run/tries").write_text("0")
+    with plain.wrapped("ipset", LISTED_BY_SOMEBODY):
+        freed = converge(plain, wanted({}, {}, version=11))
+    assert freed.warnings == []
+    assert int(plain.path("/run/tries").read_text()) > 2
+    assert plain.sets() == ""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.plan import IPSET, IPTABLES, Plan, Step
@@ -37,8 +38,8 @@ def full_plan(family: str) -> Plan:
 
 
 ALL_SCRIPTS = {
-    "check": inspect_script(SCRIPTS, Expected("1" * 64, AWKWARD, 7, "2" * 64), confirm=True),
-    "check to change nothing": inspect_script(SCRIPTS, Expected("1" * 64, AWKWARD, 7, "2" * 64)),
+    "check": inspect_script(SCRIPTS, Expected("1" * 64, AWKWARD, 7, "2" * 64, AWKWARD), confirm=True),
+    "check to change nothing": inspect_script(SCRIPTS, Expected("1" * 64, AWKWARD, 7, "2" * 64, AWKWARD)),
     "check to remove": inspect_script(SCRIPTS, None),
     "read": inspect_script(SCRIPTS, None, always=True),
     "remember": apply_script(SCRIPTS, request_for("present"), []),
@@ -75,3 +76,10 @@ def test_busybox_is_enough_beside_flock_ipset_and_iptables() -> None:
         assert settle(each, wanted(RULES, SETS)).changed
         assert settle(each, None).changed
         assert each.last.stderr == ""
+
+
+def test_not_to_wait_for_a_lock_is_not_to_wait_without_end() -> None:
+    """What --wait=0 means to iptables-legacy."""
+    script = apply_script(SCRIPTS, replace(request_for("present"), lock_timeout=0), [full_plan(IPV4)])
+    assert "--wait=1\n" in script
+    assert "flock -w 0 9" in script

@@ -101,6 +101,7 @@ def test_a_node_that_booted_or_is_another_machine_is_visited(runs: Runs) -> None
     api = runs.lab.api
     api.patch("nodes", FIRST, "", {"status": {"nodeInfo": {"bootID": "the-next-boot"}}})
     assert api.get("nodes", FIRST)["status"]["nodeInfo"]["bootID"] == "the-next-boot"
+    runs.lab.nodes[FIRST].boot("the-next-boot")
     assert runs.changed() == [FIRST]
     assert runs.changed() == []
     node = api.get("nodes", SECOND) | {"apiVersion": "v1", "kind": "Node"}

@@ -143,6 +143,7 @@ class ActionModule(ControllerAction):
                 version=run.resource_version,
                 snapshot=run.snapshot,
                 texts=lambda: spool.read_rendered(directory, node),
+                boot_id=spool.read_identity(directory, node).boot_id,
             )
         except spool.SpoolError as error:
             self.fail(f"no run to enforce: {error}")

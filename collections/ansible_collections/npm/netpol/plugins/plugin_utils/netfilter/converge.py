@@ -69,6 +69,7 @@ class Wanted:
     """What a node is to hold, as rendered text, and which snapshot it comes from.
 
     ``id`` names the three texts (a SHA-256); the texts are asked for only when the node has to be compared.
+    ``boot_id`` is that of the machine for which they are meant (``status.nodeInfo.bootID``), empty where nobody knows.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Wanted:
     version: int
     snapshot: str
     texts: Callable[[], Rendered]
+    boot_id: str = ""
 
 
 @dataclass(slots=True)
@@ -188,7 +190,8 @@ class _Run:
     def _expected(self) -> Expected | None:
         if self._wanted is None:
             return None
-        return Expected(self._target_id, self._wanted.cluster, self._wanted.version, self._wanted.snapshot)
+        wanted = self._wanted
+        return Expected(self._target_id, wanted.cluster, wanted.version, wanted.snapshot, wanted.boot_id)
 
     @property
     def _target_id(self) -> str:

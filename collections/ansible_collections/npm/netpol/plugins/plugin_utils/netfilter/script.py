@@ -42,12 +42,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a node in sync remembers to hold, and for which cluster; and the snapshot that asks for it now."""
+    """What a node in sync remembers to hold, and for which cluster; and the snapshot that asks for it now.
+
+    ``boot_id``: of the machine that is meant; empty where nobody knows.
+    """
 
     target: str
     cluster: str
     version: int
     snapshot: str
+    boot_id: str
 
 
 @dataclass(frozen=True, slots=True)
