@@ -115,7 +115,7 @@ def end(store: ConfigMapStore, directory: Path) -> list[str]:
     except StoreError as error:
         if visits.doubtful or unexpected:
             raise
-        warnings.append(f"the next run with npm_scope changed visits the nodes that this one has visited: {error}")
+        warnings.append(f"the next two runs with npm_scope changed visit the nodes that this one has visited: {error}")
     return warnings
 
 
