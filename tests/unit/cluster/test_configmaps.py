@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps impo
     ConfigMapStore,
     Place,
     StoreError,
+    pauses_between_tries,
 )
 from lab.api import ApiServer, Fault, service_account
 from small_cluster import namespace
@@ -32,9 +35,13 @@ LARGE = random.Random(1).randbytes(3 * LARGEST_PART)  # noqa: S311 (nothing secr
 
 @pytest.fixture
 def store(api: ApiServer, client: MakeClient) -> MakeStore:
-    """Makes stores, as runs of different controllers have them."""
+    """Makes stores, as runs of different controllers have them. They try eight times, without a pause."""
     api.store.load([namespace(PLACE.namespace)])
-    return lambda **options: ConfigMapStore(client(**options), PLACE)
+
+    def make(pauses: Callable[[], Iterable[float]] = lambda: [0.0] * 7) -> ConfigMapStore:
+        return ConfigMapStore(client(), PLACE, pauses=pauses)
+
+    return make
 
 
 def objects(api: ApiServer) -> dict[str, dict[str, Any]]:
@@ -243,6 +250,36 @@ def test_a_head_that_was_deleted_meanwhile_is_made_again(api: ApiServer, store: 
     assert store().read("objects") == b"second"
 
 
+def test_many_writers_at_once_all_have_their_turn(api: ApiServer, store: MakeStore) -> None:
+    """As the slices of a job, which begin together."""
+    slices = 16
+    together = threading.Barrier(slices)
+
+    def add(number: int) -> None:
+        ours = store(pauses_between_tries)
+        together.wait(60)
+        ours.change(
+            "nodes", lambda: b"".join(sorted([*(ours.read("nodes") or b"").splitlines(True), b"%d\n" % number]))
+        )
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(slices)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(int, (store().read("nodes") or b"").split())) == list(range(slices))
+    assert len(objects(api)) == 2
+
+
+def test_pauses_are_never_the_same_grow_and_end() -> None:
+    runs = [list(pauses_between_tries()) for _run in range(50)]
+    assert len({tuple(pauses) for pauses in runs}) == 50
+    for pauses in runs:
+        assert 50 < sum(pauses) <= 60
+        assert max(pauses[:3]) < 1 < max(pauses) <= 8
+        assert len(pauses) < 60
+
+
 def test_writers_without_end_are_given_up(api: ApiServer, store: MakeStore) -> None:
     store().write("objects", b"first")
     api.faults.add(Fault("status", resource="configmaps", verb="update", code=409))
@@ -250,6 +287,74 @@ def test_writers_without_end_are_given_up(api: ApiServer, store: MakeStore) -> N
         store().write("objects", b"second")
     api.faults.clear()
     assert store().read("objects") == b"first"
+
+
+@pytest.mark.parametrize("others", ["hold the head", "hold the head, and then damage it"])
+def test_a_writer_that_gives_up_takes_its_parts_away(api: ApiServer, store: MakeStore, others: str) -> None:
+    store().write("objects", b"first")
+    before = sorted(objects(api))
+    api.faults.add(Fault("status", resource="configmaps", verb="update", code=409))
+    ours = store()
+    contents = itertools.count()
+
+    def change() -> bytes:
+        ours.read("objects")
+        number = next(contents)
+        if number == 2 and "damage" in others:
+            raise StoreError("nobody can read it any more")
+        return b"content %d" % number
+
+    with pytest.raises(StoreError):
+        ours.change("objects", change)
+    assert sorted(objects(api)) == before
+    assert ours.warnings == []
+
+
+def test_who_may_not_write_deletes_nothing(api: ApiServer, store: MakeStore) -> None:
+    store().write("objects", b"first")
+    ours = store()
+    for verb in ("create", "delete"):
+        api.faults.add(Fault("status", resource="configmaps", verb=verb, code=403, message=f"cannot {verb}"))
+    with pytest.raises(StoreError, match="cannot create"):
+        ours.write("objects", LARGE)
+    assert ours.warnings == []
+    assert "delete" not in writes(api)
+
+
+def test_parts_stay_where_nobody_can_tell_whether_they_are_named(api: ApiServer, store: MakeStore) -> None:
+    store().write("objects", b"first")
+    ours = store()
+    assert ours.digest("objects")
+    api.faults.add(Fault("status", resource="configmaps", verb="update", code=403, message="denied"))
+    api.faults.add(Fault("status", resource="configmaps", verb="get", code=403, message="cannot get"))
+    with pytest.raises(StoreError, match="denied"):
+        ours.write("objects", LARGE)
+    (warning,) = ours.warnings
+    assert warning.startswith("parts that were written in vain may stay in the cluster: the ConfigMap ")
+    assert len(objects(api)) == 6
+
+
+def test_a_change_whose_answer_is_lost_is_made_once(api: ApiServer, store: MakeStore) -> None:
+    """What it makes of its own outcome is another one: a mark goes only once."""
+    store().write("nodes", b"mark")
+    for verb in ("update", "create"):
+        if verb == "create":
+            for name in objects(api):
+                api.store.delete("configmaps", name, PLACE.namespace)
+        ours = store()
+        seen: list[bytes | None] = []
+
+        def change(ours: ConfigMapStore = ours, seen: list[bytes | None] = seen) -> bytes:
+            seen.append(ours.read("nodes"))
+            return b"record" if len(seen) == 1 else b"nothing"
+
+        # Parts are created too, before a head is.
+        api.faults.add(Fault("hangup", resource="configmaps", verb=verb, skip=verb == "create", times=1))
+        ours.change("nodes", change)
+        api.faults.clear()
+        assert len(seen) == 1
+        assert store().read("nodes") == b"record"
+        assert len(objects(api)) == 2
 
 
 def test_a_request_that_is_sent_again_meets_its_own_work(api: ApiServer, store: MakeStore) -> None:
@@ -265,8 +370,12 @@ def test_a_request_that_is_sent_again_meets_its_own_work(api: ApiServer, store: 
 def test_where_nobody_knows_what_was_done_nothing_is_taken_away(api: ApiServer, store: MakeStore) -> None:
     store().write("objects", b"first")
     api.faults.add(Fault("cut", resource="configmaps", verb="update"))
+    found = store()
     with pytest.raises(StoreError, match="the connection broke off"):
-        store().write("objects", b"second")
+        found.write("objects", b"second")
+    assert found.warnings == [
+        "parts that were written in vain may stay in the cluster: nobody knows whether they are named"
+    ]
     api.faults.clear()
     assert store().read("objects") == b"second"
 

@@ -33,11 +33,14 @@ def api() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def begin(client: MakeClient) -> Callable[..., Reading]:
-    """A run that has read, and has kept nothing yet. ``directory``: None for a container that is new."""
+    """A run that has read, and has kept nothing yet. ``directory``: None for a container that is new.
+
+    It tries eight times to keep it, without a pause.
+    """
 
     def read(directory: Path | None = None) -> Reading:
         made = client()
-        return incremental.read(made, directory, store=ConfigMapStore(made, PLACE))
+        return incremental.read(made, directory, store=ConfigMapStore(made, PLACE, pauses=lambda: [0.0] * 7))
 
     return read
 

@@ -56,7 +56,8 @@ MakeRun = Callable[[], Run]
 def new_run(api: ApiServer, client: Callable[..., ApiClient], tmp_path: Path) -> MakeRun:
     api.store.load([namespace(PLACE.namespace)])
     directories = (tmp_path / f"run-{number}" for number in range(99))
-    return lambda: Run(lambda: ConfigMapStore(client(), PLACE), next(directories))
+    # Eight tries, without a pause.
+    return lambda: Run(lambda: ConfigMapStore(client(), PLACE, pauses=lambda: [0.0] * 7), next(directories))
 
 
 def whole_run(run: Run, record: Record = RECORD) -> bool:
@@ -271,15 +272,72 @@ def test_records_that_cannot_be_changed_for_want_of_room_go_all(api: ApiServer, 
     assert new_run().begin({"n1": RECORD, "n2": other})[0] == ["n1", "n2"]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", resource="configmaps", verb="create", code=403, message="exceeded quota", times=1),
+        Fault("status", resource="configmaps", verb="update", code=409, times=8),
+        # The head can be read, and not what it names.
+        Fault("status", resource="configmaps", verb="get", code=403, message="cannot get", skip=1, times=1),
+    ],
+    ids=lambda fault: f"{fault.verb} {fault.code}",
+)
+def test_a_run_that_gives_up_leaves_other_runs_their_marks(api: ApiServer, new_run: MakeRun, fault: Fault) -> None:
+    at_n2, later = replace(RECORD, node="n2"), replace(RECORD, target="cd" * 32)
+    assert whole_run(new_run(), at_n2)
+    slow, gives_up, quick = new_run(), new_run(), new_run()
+    slow.begin({"n1": later})
+    api.faults.add(fault)
+    (warning,) = gives_up.begin({"n2": None})[1]
+    assert "may leave out nodes that this one visits, unless this one comes to its end: the ConfigMap " in warning
+    api.faults.clear()
+    quick.begin({"n1": RECORD})
+    assert quick.visit(RECORD)
+    assert quick.end() == []
+    # It is killed then.
+    assert slow.visit(later)
+    assert new_run().begin({"n1": RECORD}, check_mode=True)[0] == ["n1"]
+    # The other one comes to its end, and n2 is not known any more.
+    assert gives_up.visit(replace(at_n2, target="cd" * 32), scope=ALL)
+    assert gives_up.end() == []
+    assert new_run().begin({"n2": at_n2})[0] == ["n2"]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["nothing was known", "what was known is emptied"])
+def test_a_run_without_marks_takes_out_at_its_end_what_others_have_left(
+    api: ApiServer, new_run: MakeRun, known: bool
+) -> None:
+    if known:
+        assert whole_run(new_run())
+    unmarked, later = new_run(), replace(RECORD, target="cd" * 32)
+    api.faults.add(Fault("status", resource="configmaps", verb="create", code=403, message="exceeded quota", times=1))
+    (warning,) = unmarked.begin({"n1": later})[1]
+    assert warning.startswith("the next run with npm_scope changed visits the nodes that this one visits: ")
+    assert whole_run(new_run())
+    assert unmarked.visit(later)
+    assert unmarked.end() == []
+    assert new_run().begin({"n1": RECORD})[0] == ["n1"]
+
+
+def test_a_record_whose_writing_is_sent_again_stays(api: ApiServer, new_run: MakeRun) -> None:
+    """The answer to the writing is lost, and what is sent again meets its own work."""
+    run = new_run()
+    run.begin({"n1": RECORD})
+    assert run.visit(RECORD)
+    api.faults.add(Fault("hangup", resource="configmaps", verb="update", times=1))
+    assert run.end() == []
+    assert not whole_run(new_run())
+
+
 def test_an_end_that_cannot_be_written_leaves_marks_which_are_no_records(api: ApiServer, new_run: MakeRun) -> None:
     run = new_run()
     run.begin({"n1": RECORD})
     run.visit(RECORD)
     api.faults.add(Fault("status", resource="configmaps", verb="update", code=403, message="denied"))
     (warning,) = run.end()
-    assert warning.startswith("the next run with npm_scope changed visits the nodes that this one has visited: ")
+    assert warning.startswith("the next two runs with npm_scope changed visit the nodes that this one has visited: ")
     api.faults.clear()
-    assert new_run().begin({"n1": RECORD})[0] == ["n1"]
+    assert [whole_run(new_run()) for _run in range(3)] == [True, True, False]
 
 
 def test_slices_at_once_keep_each_others_records(new_run: MakeRun) -> None:

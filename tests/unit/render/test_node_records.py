@@ -185,6 +185,20 @@ def test_records_that_cannot_be_read_keep_a_removal_from_the_node(tmp_path: Path
         pass
 
 
+def test_what_is_no_cluster_in_the_directory_is_left_alone(tmp_path: Path) -> None:
+    """As ``lost+found``, which nobody but root may look into, where the directory is a volume of its own."""
+    records = Records(tmp_path)
+    with records.visit(NODE, RECORD.cluster, PATIENCE) as remember:
+        assert remember(RECORD) == ""
+    theirs = [tmp_path / name / "nodes" / f"{NODE}.json" for name in ("lost+found", ".snapshot", "locks")]
+    for path in theirs:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with records.visit(NODE, None, PATIENCE):
+        assert not records.hold(RECORD)
+    assert all(path.exists() for path in theirs)
+
+
 def test_another_run_waits_until_the_first_has_left_the_node(records: Records) -> None:
     later = replace(RECORD, target="cd" * 32)
     inside, entered = threading.Event(), threading.Event()

@@ -29,7 +29,7 @@ def test_runs_over_different_nodes_pass_each_others_entries_on() -> None:
     assert both.ended({"n2"}, "b", {"n2": "B"}).ended({"n1"}, "a", {"n1": "A"}) == SharedRecords({"n1": "A", "n2": "B"})
 
 
-def test_a_run_that_died_costs_one_record_and_no_more() -> None:
+def test_a_run_that_died_costs_two_visits_and_no_more() -> None:
     died = KNOWN.begun({"n1"}, "dead")
     second = died.begun({"n1"}, "b").ended({"n1"}, "b", {"n1": "B"})
     assert second.records == {"n2": "second"}

@@ -6,6 +6,9 @@ Before its visits a run puts a mark of its own in the place of their nodes' reco
 place of its marks. A run that dies leaves marks, which are no records. Runs over different nodes only pass each other's
 entries on.
 
+A dead run's mark looks like that of a slow one. So it costs a node two visits: the next run takes it away and leaves no
+record, and the one after that leaves one.
+
 Two runs at one node can't wait for each other, as they have no lock in common. The second finds the first one's mark
 and makes the node *contested*: neither leaves a record then, since nobody knows who was at the node last. Should a
 third one come when the first has ended and the second has not, the node mostly refuses one of the two as older; if the

@@ -39,8 +39,11 @@ def lock(state: Path, node: str) -> Path:
 
 
 def clusters(state: Path) -> list[str]:
-    """Of which there is a state. Raises :class:`OSError` where nobody can tell."""
+    """Of which there is a state. Raises :class:`OSError` where nobody can tell.
+
+    What else may be in the directory, as the ``lost+found`` of a volume, is nothing that we have made.
+    """
     try:
-        return sorted(each.name for each in os.scandir(state) if each.name != _LOCKS)
+        return sorted(each.name for each in os.scandir(state) if each.name != _LOCKS and is_name(each.name))
     except FileNotFoundError:
         return []

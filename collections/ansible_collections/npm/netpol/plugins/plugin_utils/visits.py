@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import whole_file
-from .cluster.configmaps import ConfigMapStore, StoreError
+from .cluster.configmaps import ConfigMapStore, DamagedError, StoreError
 from .node_records import Record, Records
 from .shared_records import BLOB, SharedRecords
 
@@ -29,7 +29,8 @@ class Visits:
     """``nodes``: those that are expected to be visited. ``cluster``: whose; "" where they are to hold nothing.
 
     ``left_out``: of each other node, the digest of its record. ``marked``: the store says which nodes are visited.
-    ``doubtful``: it may still have records of them, which the visits make untrue.
+    ``doubtful``: it doesn't, and so may have records of them that the visits make untrue: from before, or from another
+    run meanwhile.
     """
 
     cluster: str
@@ -52,11 +53,13 @@ def begin(
     found = SharedRecords()
     visited = set(wanted)
     warnings: list[str] = []
-    marked, doubtful = not check_mode, False
+    marked, doubtful, complete = not check_mode, False, False
 
     def change() -> bytes | None:
-        nonlocal found, visited
+        nonlocal found, visited, complete
+        complete = False
         found = _read(store, warnings)
+        complete = not warnings
         visited = {node for node, record in wanted.items() if not (record and _is_held(record, found))}
         return found.begun(visited, mark).content
 
@@ -67,14 +70,14 @@ def begin(
             store.change(BLOB, change)
     except StoreError as error:
         marked = False
-        # Where what there is could not be read whole, that is among the warnings.
-        known = bool(warnings) or not visited.isdisjoint(found.records)
-        may_be_there = known if store.known else not error.foreign
-        doubtful = not check_mode and may_be_there and not _is_emptied(store)
+        complete = complete and store.known
+        held = not visited.isdisjoint(found.records)
+        doubtful = not check_mode and (held or not error.foreign)
+        stay = doubtful and (held or not complete) and not (complete and _is_emptied(store))
         warnings.append(
             f"the next run with npm_scope changed may leave out nodes that this one visits, unless this one comes to "
             f"its end: {error}"
-            if doubtful
+            if stay
             else f"the next run with npm_scope changed visits the nodes that this one visits: {error}"
         )
     if directory.exists():
@@ -112,7 +115,7 @@ def end(store: ConfigMapStore, directory: Path) -> list[str]:
     except StoreError as error:
         if visits.doubtful or unexpected:
             raise
-        warnings.append(f"the next run with npm_scope changed visits the nodes that this one has visited: {error}")
+        warnings.append(f"the next two runs with npm_scope changed visit the nodes that this one has visited: {error}")
     return warnings
 
 
@@ -121,12 +124,24 @@ def _digest(content: str) -> str:
 
 
 def _is_emptied(store: ConfigMapStore) -> bool:
-    """Whether nothing is known of any node any more: that takes no room, which may be what there was not."""
+    """Whether nothing is known of any node any more: that takes no room, which may be what there was not.
+
+    Never where another run has marks: without them a third would leave a record of a node that the other still changes.
+    """
+    content: bytes | None = None
+
+    def change() -> bytes | None:
+        nonlocal content
+        content = store.read(BLOB)
+        if not SharedRecords.of(content).marks:
+            content = None
+        return content
+
     try:
-        store.change(BLOB, lambda: None)
+        store.change(BLOB, change)
     except StoreError:
         return False
-    return True
+    return content is None
 
 
 def _is_held(record: Record, found: SharedRecords) -> bool:
@@ -134,11 +149,9 @@ def _is_held(record: Record, found: SharedRecords) -> bool:
 
 
 def _read(store: ConfigMapStore, warnings: list[str]) -> SharedRecords:
-    """Nothing where what the store has is not whole. Raises :class:`StoreError` where nobody can tell."""
+    """Nothing where what the store has is not whole. Raises :class:`StoreError` where it can't be read."""
     try:
         return SharedRecords.of(store.read(BLOB))
-    except StoreError as error:
-        if not store.known:
-            raise
+    except DamagedError as error:
         warnings[:] = [f"what is known of the nodes was not used, and they are visited: {error}"]
         return SharedRecords()

@@ -10,6 +10,7 @@
 Parts are named by what they are of, so that a name never stands for two contents. They are there before the head names
 them, and go only after it names others: who reads a head finds its parts, or a part that is gone, and never a mixture.
 The head is replaced under its resourceVersion, so that of two writers one does it again, on what the other has left.
+Writers that begin together, as the slices of a job do, come to their turns by pauses of different length.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import base64
 import gzip
 import hashlib
 import json
+import random
 import re
+import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +40,9 @@ STATE_LABEL = "npm.netpol/state"
 _PART = "part"
 # More takes three times as long for 3 % less.
 _LEVEL = 6
-_ATTEMPTS = 8
+# In seconds. A try takes a few requests, and fails when another writer comes between them: in all of this time there is
+# room for the tries of many writers, one after the other.
+_FIRST_PAUSE, _LONGEST_PAUSE, _ALL_PAUSES = 0.2, 8.0, 60.0
 _MOST_PARTS = 1000
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 # A label has room for as much.
@@ -56,8 +61,16 @@ class StoreError(Exception):
         self.foreign = foreign
 
 
-class _PartGoneError(StoreError):
+class DamagedError(StoreError):
+    """What is there is not whole, whoever reads it: deleted or edited by hand."""
+
+
+class _PartGoneError(DamagedError):
     """Also when another writer has replaced the head meanwhile."""
+
+
+class _UnansweredError(StoreError):
+    """Nobody knows whether the head was replaced, or still will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +115,36 @@ class _Entry:
         return entry if 0 < entry.parts <= _MOST_PARTS else None
 
 
+def pauses_between_tries() -> Iterator[float]:
+    """In seconds: at random, and ever longer, until they come to as much together as a writer waits for its turn."""
+    longest, left = _FIRST_PAUSE, _ALL_PAUSES
+    while (pause := random.uniform(0, longest)) <= left:  # noqa: S311 (nothing secret depends on it)
+        yield pause
+        left -= pause
+        longest = min(2 * longest, _LONGEST_PAUSE)
+
+
 class ConfigMapStore:
     """The blobs at ``place``. The head is read once, and again after somebody else has replaced it.
 
-    ``warnings``: what went wrong beside the matter, in words.
+    ``pauses``: how long to wait before each further try at what another writer has overtaken. ``warnings``: what went
+    wrong beside the matter, in words.
     """
 
-    def __init__(self, client: ApiClient, place: Place) -> None:
+    def __init__(
+        self, client: ApiClient, place: Place, *, pauses: Callable[[], Iterable[float]] = pauses_between_tries
+    ) -> None:
         self.place = place
         self.warnings: list[str] = []
         self._client = client
+        self._pauses = pauses
         # The head as it was read; without a resourceVersion as long as there is none.
         self._head: dict[str, Any] | None = None
         self._unreadable: set[_Entry] = set()
 
     @property
     def known(self) -> bool:
-        """Whether the head could be read."""
+        """Whether the head could be read, and may still be that one."""
         return self._head is not None
 
     def digest(self, blob: str) -> str:
@@ -154,38 +180,57 @@ class ConfigMapStore:
         It is asked again whenever another writer was quicker, and reads then what that one has left. Raises
         :class:`StoreError`, after which nothing has changed, or nobody knows.
         """
-        # Of all heads that were met on the way, and of our own tries.
-        names: set[str] = set()
+        # Names of parts: of all heads that were met on the way, and of our own tries.
+        met: set[str] = set()
         written: set[str] = set()
-        for _attempt in range(_ATTEMPTS):
-            content = change()
-            old = self._entry(blob)
-            entry, parts = old, dict[str, bytes]()
-            if _digest(content) != (old.sha256 if old else "") or old in self._unreadable:
-                entry, parts = self._divided(blob, content)
-            current = self._names(blob, entry)
-            names |= current | self._names(blob, old)
+        try:
+            pauses = iter(self._pauses())
+            tries = 1
+            while not self._try(blob, change, met, written):
+                pause = next(pauses, None)
+                if pause is None:
+                    raise StoreError(f"the ConfigMap {self.place} was changed by others {tries} times in a row")
+                time.sleep(pause)
+                tries += 1
+        except StoreError as error:
+            self._withdraw(blob, written, error)
+            raise
+        self._unreadable.clear()
+        self._delete_parts((met | written) - self._names(blob, self._entry(blob)))
+
+    def _try(self, blob: str, change: Callable[[], bytes | None], met: set[str], written: set[str]) -> bool:
+        """False when another writer was quicker."""
+        content = change()
+        old = self._entry(blob)
+        met.update(self._names(blob, old))
+        if _digest(content) == (old.sha256 if old else "") and old not in self._unreadable:
+            return True
+        entry, parts = self._divided(blob, content)
+        self._write_parts(parts, written)
+        return entry == old or self._replace_head(blob, entry)
+
+    def _withdraw(self, blob: str, written: set[str], error: StoreError) -> None:
+        """Take away what was written in vain. What the head may name stays."""
+        if not written:
+            return
+        reason = "nobody knows whether they are named"
+        if not isinstance(error, _UnansweredError):
             try:
-                self._write_parts({name: part for name, part in parts.items() if name not in written})
-                written.update(parts)
-                done = entry == old or self._replace_head(blob, entry)
-            except StoreError:
-                if self._head is not None and entry != old:
-                    self._delete_parts(current)
-                raise
-            if done:
-                self._unreadable.clear()
-                self._delete_parts(names - current)
+                named = self._names(blob, _entry(self._read_head(), blob))
+            except StoreError as unreadable:
+                reason = str(unreadable)
+            else:
+                self._delete_parts(written - named)
                 return
-        raise StoreError(f"the ConfigMap {self.place} was changed by others {_ATTEMPTS} times in a row")
+        self.warnings.append(f"parts that were written in vain may stay in the cluster: {reason}")
 
     def _content(self, blob: str, entry: _Entry) -> bytes:
         try:
             content = gzip.decompress(b"".join(self._part(self._name(blob, entry, at)) for at in range(entry.parts)))
         except (OSError, EOFError, zlib.error) as error:
-            raise StoreError(f"the ConfigMap {self.place} has a damaged state ({blob}): {error}") from error
+            raise DamagedError(f"the ConfigMap {self.place} has a damaged state ({blob}): {error}") from error
         if _digest(content) != entry.sha256:
-            raise StoreError(f"the ConfigMap {self.place} has another state ({blob}) than it says")
+            raise DamagedError(f"the ConfigMap {self.place} has another state ({blob}) than it says")
         return content
 
     def _divided(self, blob: str, content: bytes | None) -> tuple[_Entry | None, dict[str, bytes]]:
@@ -204,11 +249,7 @@ class ConfigMapStore:
         return f"{self.place.name}-{blob}-{entry.sha256[:12]}-{at}"
 
     def _entry(self, blob: str) -> _Entry | None:
-        return _Entry.read(self._data().get(blob))
-
-    def _data(self) -> Mapping[str, Any]:
-        data = self._known_head().get("data")
-        return data if isinstance(data, dict) else {}
+        return _entry(self._known_head(), blob)
 
     def _known_head(self) -> dict[str, Any]:
         if self._head is None:
@@ -235,7 +276,7 @@ class ConfigMapStore:
     def _replace_head(self, blob: str, entry: _Entry | None) -> bool:
         """False when another writer was quicker."""
         head = self._known_head()
-        data = {name: value for name, value in self._data().items() if name != blob}
+        data = {name: value for name, value in _data(head).items() if name != blob}
         if entry:
             data[blob] = entry.written()
         try:
@@ -248,9 +289,12 @@ class ConfigMapStore:
             if overtaken or error.transient:
                 # Then it is another one, or may be.
                 self._head = None
-            if overtaken:
+            if not overtaken:
+                raise self._refused(error, _UnansweredError if error.transient else StoreError) from error
+            # The other writer is this one, where the answer was lost and the request sent again.
+            if self._entry(blob) != entry:
+                self._head = None
                 return False
-            raise self._refused(error) from error
         return True
 
     def _part(self, name: str) -> bytes:
@@ -262,10 +306,13 @@ class ConfigMapStore:
                 raise _PartGoneError(f"the ConfigMap {self.place} names a part that is not there: {name}") from error
             raise self._refused(error) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"the ConfigMap {self.place} has a damaged part: {name}") from error
+            raise DamagedError(f"the ConfigMap {self.place} has a damaged part: {name}") from error
 
-    def _write_parts(self, parts: Mapping[str, bytes]) -> None:
+    def _write_parts(self, parts: Mapping[str, bytes], written: set[str]) -> None:
+        """Those that are not among ``written`` yet, to which this adds them: all that are there, or may be."""
         for name, part in parts.items():
+            if name in written:
+                continue
             item = self._config_map(name) | {"binaryData": {_PART: base64.b64encode(part).decode()}}
             try:
                 try:
@@ -276,7 +323,10 @@ class ConfigMapStore:
                     # Another writer's of the same content; or one that was damaged.
                     self._client.replace(self._path(name), item)
             except ApiError as error:
+                if error.transient:
+                    written.add(name)
                 raise self._refused(error) from error
+            written.add(name)
 
     def _delete_parts(self, names: Iterable[str]) -> None:
         for name in sorted(names):
@@ -294,12 +344,21 @@ class ConfigMapStore:
     def _path(self, name: str = "") -> str:
         return "/".join(filter(None, (f"/api/v1/namespaces/{self.place.namespace}/configmaps", name)))
 
-    def _refused(self, error: ApiError, *, foreign: bool = False) -> StoreError:
+    def _refused(self, error: ApiError, kind: type[StoreError] = StoreError, *, foreign: bool = False) -> StoreError:
         said = error.message or error.reason
         hint = ""
         if error.status in (_FORBIDDEN, _NOT_FOUND) and ("cannot " in said or "namespaces" in said):
             hint = " (the collection's docs/state-rbac.yaml makes a namespace and the rights)"
-        return StoreError(f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}", foreign=foreign)
+        return kind(f"the ConfigMap {self.place} is of no use: {error.where}: {said}{hint}", foreign=foreign)
+
+
+def _data(head: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = head.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _entry(head: Mapping[str, Any], blob: str) -> _Entry | None:
+    return _Entry.read(_data(head).get(blob))
 
 
 def _digest(content: bytes | None) -> str:
