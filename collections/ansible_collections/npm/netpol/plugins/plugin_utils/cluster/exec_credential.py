@@ -12,9 +12,11 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .connection import AuthError, Credentials
 
@@ -85,30 +87,36 @@ def _variables(specification: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _output(command: list[str], environment: Mapping[str, str], who: str, hint: str, timeout: float) -> str:
-    try:
-        # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
-        process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise AuthError(f"{who} cannot be started: {error.strerror}{_hint(hint)}") from error
-    try:
-        output, complaint = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        complaint = process.communicate()[1]
-        said = _quote(complaint)
-        raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
-    if process.returncode:
-        raise AuthError(f"{who} ended with {process.returncode}{_quote(complaint)}{_hint(hint)}")
-    return output
+    with ExitStack() as files:
+        try:
+            # Files: the end of a pipe comes only when all that the plugin leaves running has ended too.
+            output, complaint = (files.enter_context(tempfile.TemporaryFile()) for _stream in range(2))
+            # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
+            process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=complaint,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AuthError(f"{who} cannot be started: {error.strerror}{_hint(hint)}") from error
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            said = _quote(_written(complaint))
+            raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
+        if code:
+            raise AuthError(f"{who} ended with {code}{_quote(_written(complaint))}{_hint(hint)}")
+        return _written(output)
+
+
+def _written(file: IO[bytes]) -> str:
+    # Without a move in the file: its position is also that of whoever still writes to it.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def _credentials(output: str, version: str, who: str) -> Credentials:
