@@ -301,11 +301,14 @@ def _status_message(body: bytes) -> str:
 
 
 def _pause(attempt: int, retry_after: float | None) -> float:
-    if retry_after is not None:
-        return min(retry_after, LONGEST_WAIT)
+    """In seconds: what the server asks for at the least, and longer the more often it has failed.
+
+    A server that says the same each time, or names a moment that is past by our clock, is not asked in haste.
+    """
     backoff = min(_FIRST_BACKOFF * 2.0**attempt, _LONGEST_BACKOFF)
     # Spread out, so that many runners that one outage has hit do not come back as one.
-    return backoff * random.uniform(0.75, 1.25)  # noqa: S311 (nothing secret depends on it)
+    spread = random.uniform(1, 1.25)  # noqa: S311 (nothing secret depends on it)
+    return min(max(retry_after or 0, backoff) * spread, LONGEST_WAIT)
 
 
 def _seconds(retry_after: str | None) -> float | None:
