@@ -235,6 +235,45 @@ def test_no_proxy_by_address(environment: dict[str, str], host: str, no_proxy: s
     assert connection.proxy == ("http://proxy.example:3128" if proxied else "")
 
 
+def test_the_environment_s_no_proxy_is_not_about_a_proxy_that_was_chosen_for_the_cluster(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    path = written(tmp_path / "config", config(cluster={"proxy-url": "http://bastion.example:1"}))
+    variables = environment | {"NO_PROXY": ".example", "HTTPS_PROXY": "http://c.example:1"}
+    assert auth.connect({"kubeconfig": path}, variables).proxy == "http://bastion.example:1"
+    assert auth.connect({"host": HOST, "proxy": "http://a.example:1"}, variables).proxy == "http://a.example:1"
+    by_variable = variables | {"K8S_AUTH_PROXY": "http://b.example:1"}
+    assert auth.connect({"host": HOST}, by_variable).proxy == "http://b.example:1"
+    assert auth.connect({"host": HOST}, variables).proxy == ""
+    for no_proxy in ({"K8S_AUTH_NO_PROXY": ".example"}, {"no_proxy": "other", "K8S_AUTH_NO_PROXY": ".example"}):
+        assert auth.connect({"kubeconfig": path}, variables | no_proxy).proxy == ""
+        assert auth.connect({"host": HOST}, by_variable | no_proxy).proxy == ""
+    assert auth.connect({"host": HOST, "no_proxy": "other"}, variables).proxy == "http://c.example:1"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("localhost", True),
+        ("LocalHost", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("[::1]", True),
+        ("[::2]", False),
+        ("128.0.0.1", False),
+        ("localhost.example", False),
+    ],
+)
+def test_the_environment_s_proxy_is_not_asked_for_this_machine(
+    environment: dict[str, str], host: str, is_here: bool
+) -> None:
+    server = {"host": f"https://{host}:6443"}
+    variables = environment | {"HTTPS_PROXY": "http://proxy.example:1"}
+    assert auth.connect(server, variables).proxy == ("" if is_here else "http://proxy.example:1")
+    chosen = {"proxy": "http://a.example:1"}
+    assert auth.connect(server | chosen, variables).proxy == "http://a.example:1"
+
+
 def test_the_proxy_of_an_option_comes_before_the_kubeconfig_s_and_that_before_the_environment_s(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -255,9 +255,11 @@ def test_a_proxy_is_gone_through(api: ApiServer, client: MakeClient) -> None:
     with ConnectProxy() as proxy:
         assert client(options={"proxy": proxy.url}).get(PATH)["kind"] == "NamespaceList"
         assert proxy.targets == [target]
-        assert client(environment={"HTTPS_PROXY": proxy.url}).get(PATH)["kind"] == "NamespaceList"
-        assert proxy.targets == [target, target]
         client(options={"proxy": proxy.url, "no_proxy": "127.0.0.0/8"}).get(PATH)
+        assert proxy.targets == [target]
+        client(environment={"HTTPS_PROXY": proxy.url}).get(PATH)
+        assert proxy.targets == [target], "a proxy has a 127.0.0.1 of its own"
+        assert client(environment={"K8S_AUTH_PROXY": proxy.url}).get(PATH)["kind"] == "NamespaceList"
         assert proxy.targets == [target, target]
 
 
