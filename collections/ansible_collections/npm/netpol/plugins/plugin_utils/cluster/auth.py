@@ -64,7 +64,7 @@ def _base(
     files = _files(options, environment)
     if isinstance(options.kubeconfig, Mapping):
         config = kubeconfig.from_data(options.kubeconfig)
-    elif named or environment.get("KUBECONFIG") or any(path.exists() for path in files):
+    elif named or environment.get("KUBECONFIG") or _is_there(files[0]):
         config = kubeconfig.load(files)
     elif environment.get("KUBERNETES_SERVICE_HOST"):
         return _in_cluster(environment, service_account)
@@ -75,6 +75,14 @@ def _base(
         )
     with_user = with_user and not _explicit_credentials(options)
     return config.connection(options.context or "", environment, server=host, with_user=with_user)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the default kubeconfig is; one in a directory that is not ours to look into is nobody's wish."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _files(options: Options, environment: Mapping[str, str]) -> list[Path]:
