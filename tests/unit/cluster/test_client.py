@@ -219,6 +219,18 @@ def test_a_server_that_repeats_our_secrets_does_not_get_them_into_messages(clien
         client(options={"host": url, "api_key": "s3cret-token"}).get(PATH)
 
 
+@pytest.mark.parametrize("ahead", [0, 480, 490, 499])
+def test_nor_a_part_of_them_where_a_message_is_cut(client: MakeClient, ahead: int) -> None:
+    status = {"kind": "Status", "message": f"{'x' * ahead} s3cret-token and more{'.' * 600}"}
+    with (
+        answering(json.dumps(status).encode(), status=400, Content_Type="application/json") as (url, _seen),
+        pytest.raises(ApiError, match="400 Bad Request") as caught,
+    ):
+        client(options={"host": url, "api_key": "s3cret-token"}).get(PATH)
+    assert "s3c" not in str(caught.value)
+    assert caught.value.message.endswith("…")
+
+
 def test_impersonation_is_sent_group_by_group(client: MakeClient) -> None:
     impersonated = {"impersonate_user": "ann@zürich.example", "impersonate_groups": ["a,b", "c"]}
     with answering(b"{}") as (url, seen):

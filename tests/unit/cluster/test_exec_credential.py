@@ -183,6 +183,13 @@ def test_a_failure_is_in_words_and_without_a_token(tmp_path: Path, python: str, 
     assert "eyJ" not in str(caught.value)
 
 
+def test_a_plugin_that_repeats_what_it_was_given_does_not_get_it_into_messages(tmp_path: Path) -> None:
+    python = "import os, sys; sys.exit(f\"{os.environ['LOGIN']}: {os.environ['SECRET']} is no {os.environ['MORE']}\")"
+    given = {"LOGIN": "spn", "SECRET": "s3cret", "MORE": "s3cret-word\n of two lines"}
+    with pytest.raises(AuthError, match=r"and said: spn: \(secret\) is no \(secret\)$"):
+        run(tmp_path, python, env=[{"name": name, "value": value} for name, value in given.items()])
+
+
 @pytest.mark.parametrize(
     ("specification", "words"),
     [

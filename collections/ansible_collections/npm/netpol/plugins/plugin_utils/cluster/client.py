@@ -257,7 +257,8 @@ class ApiClient:
 
     def _refusal(self, where: str, response: Any) -> ApiError:
         words = [f"{response.status} {response.reason or ''}".strip()]
-        message = self._transport.without_secrets(_status_message(response.data))
+        # In this order: a secret that is cut in two is found by nobody, but by who reads its half.
+        message = _in_short(self._transport.without_secrets(_status_message(response.data)))
         if message:
             words.append(message)
         hint = _HINTS.get(response.status, "").format(source=self.connection.source)
@@ -294,8 +295,10 @@ def _status_message(body: bytes) -> str:
     except ValueError:
         return ""
     message = status.get("message") if isinstance(status, dict) else None
-    if not isinstance(message, str):
-        return ""
+    return message if isinstance(message, str) else ""
+
+
+def _in_short(message: str) -> str:
     text = " ".join(message.split())
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+# What is shorter stands in many a word that is none.
+_SHORTEST_SECRET = 6
 
 
 class AuthError(ValueError):
@@ -55,6 +58,15 @@ class Connection:
     server_name: str = ""
     proxy: str = field(default="", repr=False)
     proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """``text``, which others have written, with the secrets blotted out that they may repeat in it."""
+    # The longest first: one may hold another.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "(secret)")
+    return text
 
 
 def url(value: str, what: str) -> str:

@@ -13,12 +13,12 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from .connection import AuthError, Credentials
+from .connection import AuthError, Credentials, without
 
 TIMEOUT = 60.0
 
@@ -52,9 +52,11 @@ def run(
     request: dict[str, Any] = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
     if specification.get("provideClusterInfo"):
         request["spec"]["cluster"] = dict(cluster)
+    variables = _variables(specification)
     output = _output(
         [str(directory / command) if "/" in command else command, *_arguments(specification)],
-        {**environment, **_variables(specification), "KUBERNETES_EXEC_INFO": json.dumps(request)},
+        {**environment, **variables, "KUBERNETES_EXEC_INFO": json.dumps(request)},
+        variables.values(),
         _who(command),
         str(specification.get("installHint") or ""),
         timeout,
@@ -86,7 +88,15 @@ def _variables(specification: Mapping[str, Any]) -> dict[str, str]:
         raise AuthError("exec.env is not a list of name and value") from error
 
 
-def _output(command: list[str], environment: Mapping[str, str], who: str, hint: str, timeout: float) -> str:
+def _output(
+    command: list[str],
+    environment: Mapping[str, str],
+    secrets: Iterable[str],
+    who: str,
+    hint: str,
+    timeout: float,
+) -> str:
+    """What the plugin prints. ``secrets``: what it was given and may repeat on its error output."""
     with ExitStack() as files:
         try:
             # Files: the end of a pipe comes only when all that the plugin leaves running has ended too.
@@ -107,10 +117,10 @@ def _output(command: list[str], environment: Mapping[str, str], who: str, hint: 
         except subprocess.TimeoutExpired as error:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            said = _quote(_written(complaint))
+            said = _quote(_written(complaint), secrets)
             raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
         if code:
-            raise AuthError(f"{who} ended with {code}{_quote(_written(complaint))}{_hint(hint)}")
+            raise AuthError(f"{who} ended with {code}{_quote(_written(complaint), secrets)}{_hint(hint)}")
         return _written(output)
 
 
@@ -145,9 +155,9 @@ def _credentials(output: str, version: str, who: str) -> Credentials:
     return credentials
 
 
-def _quote(complaint: str) -> str:
-    """The plugin's own words, at the end of which the reason mostly is, without a token."""
-    words = " ".join(_TOKEN.sub("(token)", complaint).split())
+def _quote(complaint: str, secrets: Iterable[str]) -> str:
+    """The plugin's own words, at the end of which the reason mostly is, without a token or one of the secrets."""
+    words = " ".join(_TOKEN.sub("(token)", without(secrets, complaint)).split())
     if len(words) > _LONGEST_QUOTE:
         words = f"…{words[-_LONGEST_QUOTE:]}"
     return f", and said: {words}" if words else ""

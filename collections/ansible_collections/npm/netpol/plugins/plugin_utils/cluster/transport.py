@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from .connection import AuthError, Connection
+from .connection import AuthError, Connection, without
 
 try:
     import urllib3
@@ -44,7 +44,6 @@ else:
 
 USER_AGENT = "ansible-npm.netpol"
 
-_SHORTEST_SECRET = 6
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 # How a connection ends that was open before, as opposed to one that never was.
 _CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, *_TLS_CUT)
@@ -205,10 +204,8 @@ class Transport:
 
     def without_secrets(self, text: str) -> str:
         """``text`` with our own credentials blotted out, should a server repeat them."""
-        for secret in (self._connection.credentials.token, self._connection.credentials.password):
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, "(secret)")
-        return text
+        credentials = self._connection.credentials
+        return without((credentials.token, credentials.password), text)
 
     def _in_words(self, error: BaseException, timeout: urllib3.Timeout) -> str:
         causes = list(_causes(error))
