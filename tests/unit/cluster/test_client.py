@@ -383,6 +383,22 @@ def test_a_client_certificate_is_shown_to_the_server_and_left_in_no_file(
         server.server_close()
 
 
+def test_without_a_place_for_its_file_a_client_certificate_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = client_pair("ann")
+    credentials = Credentials(certificate=certificate, key=key)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AuthError, match=f"kubeconfig k: .* for a moment: {tmp_path}/gone: No such file") as caught:
+        ApiClient(lambda: Connection("https://a.example", "kubeconfig k", credentials))
+    assert "PRIVATE KEY" not in str(caught.value)
+    # Neither /tmp nor another usual place takes a file.
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(AuthError, match=f"for a moment: No usable temporary directory found in .*{tmp_path}/gone"):
+        ApiClient(lambda: Connection("https://a.example", "kubeconfig k", credentials))
+
+
 @pytest.mark.parametrize(
     ("connection", "words"),
     [

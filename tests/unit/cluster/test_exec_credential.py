@@ -211,6 +211,13 @@ def test_a_specification_that_cannot_be_run_is_named(tmp_path: Path, specificati
     assert words in str(caught.value)
 
 
+def test_without_a_place_for_its_output_it_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AuthError, match=f"without a file for its output: {tmp_path}/gone: No such file or directory$"):
+        run(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')", installHint="Install it.")
+    assert not (tmp_path / "started").exists()
+
+
 def test_in_a_kubeconfig_it_is_told_of_the_cluster_and_its_error_names_the_user(tmp_path: Path) -> None:
     told = tmp_path / "told"
     command = plugin(tmp_path, f"import os; open({str(told)!r}, 'w').write(os.environ['KUBERNETES_EXEC_INFO']){GIVE}")

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from .connection import AuthError, Credentials, without
+from .connection import AuthError, Credentials, no_temporary_file, without
 
 TIMEOUT = 60.0
 
@@ -101,6 +101,11 @@ def _output(
         try:
             # Files: the end of a pipe comes only when all that the plugin leaves running has ended too.
             output, complaint = (files.enter_context(tempfile.TemporaryFile()) for _stream in range(2))
+        except OSError as error:
+            raise AuthError(
+                f"{who} cannot be started without a file for its output: {no_temporary_file(error)}"
+            ) from error
+        try:
             # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
             process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
                 command,
