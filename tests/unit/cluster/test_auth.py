@@ -167,6 +167,30 @@ def test_files_of_kubeconfig_are_merged_first_come_first_served(tmp_path: Path, 
     assert "context 'z'" in connection.source
 
 
+@pytest.mark.parametrize("content", ["", "---\n", "# nothing\n"])
+def test_an_empty_file_of_kubeconfig_adds_nothing(tmp_path: Path, environment: dict[str, str], content: str) -> None:
+    empty = written(tmp_path / "empty", content)
+    full = written(tmp_path / "full", config())
+    assert token(auth.connect({}, environment | {"KUBECONFIG": f"{empty}{os.pathsep}{full}"})) == "from-kubeconfig"
+    with pytest.raises(AuthError, match="empty: no current-context is set"):
+        auth.connect({"kubeconfig": empty}, environment)
+
+
+def test_a_place_that_cannot_be_looked_into_is_an_error_only_where_it_was_named(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    account = tmp_path / "serviceaccount"
+    written(account / "token", "pod-token")
+    written(account / "ca.crt", PEM)
+    # Root may look into every directory, but follows no name of this length.
+    home = "/" + "x" * 300
+    pod = environment | {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOME": home}
+    assert token(auth.connect({}, pod, service_account=account)) == "pod-token"
+    for named in ({"KUBECONFIG": f"{home}/config"}, {"K8S_AUTH_KUBECONFIG": f"{home}/config"}):
+        with pytest.raises(AuthError, match=f"kubeconfig: {home}/config: File name too long"):
+            auth.connect({}, pod | named, service_account=account)
+
+
 def test_certificates_of_a_kubeconfig_are_data_or_files_beside_it(tmp_path: Path, environment: dict[str, str]) -> None:
     written(tmp_path / "pki" / "ca.pem", PEM)
     written(tmp_path / "pki" / "key.pem", "KEY")
@@ -175,6 +199,22 @@ def test_certificates_of_a_kubeconfig_are_data_or_files_beside_it(tmp_path: Path
     path = written(tmp_path / "config", config(user, {"certificate-authority": "pki/ca.pem"}))
     connection = auth.connect({"kubeconfig": path}, environment)
     assert (connection.ca, connection.credentials.certificate, connection.credentials.key) == (PEM, "CERT", "KEY")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_data_of_a_kubeconfig_may_be_wrapped(environment: dict[str, str], ending: str) -> None:
+    wrapped = base64.encodebytes(PEM.encode() * 3).decode().replace("\n", ending)
+    assert wrapped.count("\n") > 2
+    given = config(cluster={"certificate-authority-data": wrapped})
+    assert auth.connect({"kubeconfig": given}, environment).ca == PEM * 3
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_token_file_is_not_nobody(tmp_path: Path, environment: dict[str, str], content: str) -> None:
+    written(tmp_path / "token", content)
+    path = written(tmp_path / "config", config({"tokenFile": "token"}))
+    with pytest.raises(AuthError, match="user 'u': tokenFile: token is empty"):
+        auth.connect({"kubeconfig": path}, environment)
 
 
 def test_a_token_file_comes_before_a_token_and_can_be_read_again(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -233,6 +273,45 @@ def test_no_proxy_by_name(environment: dict[str, str], no_proxy: str, proxied: b
 def test_no_proxy_by_address(environment: dict[str, str], host: str, no_proxy: str, proxied: bool) -> None:
     connection = auth.connect({"host": host}, environment | {"HTTPS_PROXY": "proxy.example:3128", "NO_PROXY": no_proxy})
     assert connection.proxy == ("http://proxy.example:3128" if proxied else "")
+
+
+def test_the_environment_s_no_proxy_is_not_about_a_proxy_that_was_chosen_for_the_cluster(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    path = written(tmp_path / "config", config(cluster={"proxy-url": "http://bastion.example:1"}))
+    variables = environment | {"NO_PROXY": ".example", "HTTPS_PROXY": "http://c.example:1"}
+    assert auth.connect({"kubeconfig": path}, variables).proxy == "http://bastion.example:1"
+    assert auth.connect({"host": HOST, "proxy": "http://a.example:1"}, variables).proxy == "http://a.example:1"
+    by_variable = variables | {"K8S_AUTH_PROXY": "http://b.example:1"}
+    assert auth.connect({"host": HOST}, by_variable).proxy == "http://b.example:1"
+    assert auth.connect({"host": HOST}, variables).proxy == ""
+    for no_proxy in ({"K8S_AUTH_NO_PROXY": ".example"}, {"no_proxy": "other", "K8S_AUTH_NO_PROXY": ".example"}):
+        assert auth.connect({"kubeconfig": path}, variables | no_proxy).proxy == ""
+        assert auth.connect({"host": HOST}, by_variable | no_proxy).proxy == ""
+    assert auth.connect({"host": HOST, "no_proxy": "other"}, variables).proxy == "http://c.example:1"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("localhost", True),
+        ("LocalHost", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("[::1]", True),
+        ("[::2]", False),
+        ("128.0.0.1", False),
+        ("localhost.example", False),
+    ],
+)
+def test_the_environment_s_proxy_is_not_asked_for_this_machine(
+    environment: dict[str, str], host: str, is_here: bool
+) -> None:
+    server = {"host": f"https://{host}:6443"}
+    variables = environment | {"HTTPS_PROXY": "http://proxy.example:1"}
+    assert auth.connect(server, variables).proxy == ("" if is_here else "http://proxy.example:1")
+    chosen = {"proxy": "http://a.example:1"}
+    assert auth.connect(server | chosen, variables).proxy == "http://a.example:1"
 
 
 def test_the_proxy_of_an_option_comes_before_the_kubeconfig_s_and_that_before_the_environment_s(

@@ -63,15 +63,38 @@ def answering(body: bytes, *, status: int = 200, **headers: str) -> Iterator[tup
         server.server_close()
 
 
-def test_retry_after_says_how_long_to_wait(api: ApiServer, client: MakeClient, pauses: list[float]) -> None:
+def test_retry_after_is_the_least_to_wait(api: ApiServer, client: MakeClient, pauses: list[float]) -> None:
     told: list[str] = []
     api.faults.add(Fault("status", code=429, retry_after=3, times=2))
     reader = client(tell=told.append)
     assert reader.get(PATH)["kind"] == "NamespaceList"
-    assert pauses == [3, 3]
+    assert all(3 <= pause <= 3.75 for pause in pauses)
+    assert len(pauses) == 2
     assert reader.requests == 3
     assert "429 Too Many Requests" in told[0]
-    assert "retry 1 of 2 in 3.0 s" in told[0]
+    assert f"retry 1 of 2 in {pauses[0]:.1f} s" in told[0]
+
+
+@pytest.mark.parametrize("retry_after", [0, 1])
+def test_a_server_that_asks_for_little_again_and_again_is_given_more(
+    api: ApiServer, client: MakeClient, pauses: list[float], retry_after: int
+) -> None:
+    api.faults.add(Fault("status", code=429, retry_after=retry_after))
+    reader = client(retries=6)
+    with pytest.raises(ApiError, match=r"429 Too Many Requests: .* \(tried 7 times\)"):
+        reader.get(PATH)
+    least = [max(retry_after, backoff) for backoff in (0.5, 1, 2, 4, 8, 8)]
+    assert all(base <= pause <= 1.25 * base for base, pause in zip(least, pauses, strict=True))
+
+
+def test_many_that_are_put_off_at_once_do_not_come_back_at_once(
+    api: ApiServer, client: MakeClient, pauses: list[float]
+) -> None:
+    api.faults.add(Fault("status", code=429, retry_after=3))
+    for _runner in range(4):
+        with pytest.raises(ApiError):
+            client(retries=1).get(PATH)
+    assert len(set(pauses)) == 4
 
 
 def test_without_it_the_wait_doubles_and_the_last_failure_counts(
@@ -81,16 +104,17 @@ def test_without_it_the_wait_doubles_and_the_last_failure_counts(
     reader = client(retries=6)
     with pytest.raises(ApiError, match=r"503 Service Unavailable: .* \(tried 7 times\)"):
         reader.get(PATH)
-    assert all(0.75 * base <= pause <= 1.25 * base for base, pause in zip((0.5, 1, 2, 4, 8, 8), pauses, strict=True))
+    assert all(base <= pause <= 1.25 * base for base, pause in zip((0.5, 1, 2, 4, 8, 8), pauses, strict=True))
 
 
 @pytest.mark.parametrize(
     ("retry_after", "least", "most"),
     [
-        ("0", 0, 0),
+        ("0", 0.5, 0.7),
+        ("59", 59, 60),
         ("86400", 60, 60),
-        ("soon", 0.3, 0.7),
-        (email.utils.format_datetime(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)), 0, 0),
+        ("soon", 0.5, 0.7),
+        (email.utils.format_datetime(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)), 0.5, 0.7),
         (email.utils.format_datetime(datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)), 60, 60),
     ],
 )
@@ -195,6 +219,18 @@ def test_a_server_that_repeats_our_secrets_does_not_get_them_into_messages(clien
         client(options={"host": url, "api_key": "s3cret-token"}).get(PATH)
 
 
+@pytest.mark.parametrize("ahead", [0, 480, 490, 499])
+def test_nor_a_part_of_them_where_a_message_is_cut(client: MakeClient, ahead: int) -> None:
+    status = {"kind": "Status", "message": f"{'x' * ahead} s3cret-token and more{'.' * 600}"}
+    with (
+        answering(json.dumps(status).encode(), status=400, Content_Type="application/json") as (url, _seen),
+        pytest.raises(ApiError, match="400 Bad Request") as caught,
+    ):
+        client(options={"host": url, "api_key": "s3cret-token"}).get(PATH)
+    assert "s3c" not in str(caught.value)
+    assert caught.value.message.endswith("…")
+
+
 def test_impersonation_is_sent_group_by_group(client: MakeClient) -> None:
     impersonated = {"impersonate_user": "ann@zürich.example", "impersonate_groups": ["a,b", "c"]}
     with answering(b"{}") as (url, seen):
@@ -231,9 +267,11 @@ def test_a_proxy_is_gone_through(api: ApiServer, client: MakeClient) -> None:
     with ConnectProxy() as proxy:
         assert client(options={"proxy": proxy.url}).get(PATH)["kind"] == "NamespaceList"
         assert proxy.targets == [target]
-        assert client(environment={"HTTPS_PROXY": proxy.url}).get(PATH)["kind"] == "NamespaceList"
-        assert proxy.targets == [target, target]
         client(options={"proxy": proxy.url, "no_proxy": "127.0.0.0/8"}).get(PATH)
+        assert proxy.targets == [target]
+        client(environment={"HTTPS_PROXY": proxy.url}).get(PATH)
+        assert proxy.targets == [target], "a proxy has a 127.0.0.1 of its own"
+        assert client(environment={"K8S_AUTH_PROXY": proxy.url}).get(PATH)["kind"] == "NamespaceList"
         assert proxy.targets == [target, target]
 
 
@@ -343,6 +381,22 @@ def test_a_client_certificate_is_shown_to_the_server_and_left_in_no_file(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_without_a_place_for_its_file_a_client_certificate_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = client_pair("ann")
+    credentials = Credentials(certificate=certificate, key=key)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AuthError, match=f"kubeconfig k: .* for a moment: {tmp_path}/gone: No such file") as caught:
+        ApiClient(lambda: Connection("https://a.example", "kubeconfig k", credentials))
+    assert "PRIVATE KEY" not in str(caught.value)
+    # Neither /tmp nor another usual place takes a file.
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(AuthError, match=f"for a moment: No usable temporary directory found in .*{tmp_path}/gone"):
+        ApiClient(lambda: Connection("https://a.example", "kubeconfig k", credentials))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,49 @@ child.wait()
     wait_for_end(int(pid.read_text(encoding="utf-8")))
 
 
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Path]:
+    """Where a plugin writes the process id of what it leaves running, which is ended after the test."""
+    path = tmp_path / "daemon"
+    yield path
+    os.killpg(int(path.read_text(encoding="utf-8")), signal.SIGKILL)
+
+
+def leave_running(daemon: Path) -> str:
+    """Python that starts what a signal to the plugin's group does not reach, and which holds the plugin's streams.
+
+    Before it lets go of them it makes a file ``ended`` beside ``daemon``.
+    """
+    return f"""
+import subprocess, sys, time
+daemon = subprocess.Popen(["sh", "-c", "sleep 30; touch {daemon.with_name("ended")}"], start_new_session=True)
+open({str(daemon)!r}, "w").write(str(daemon.pid))
+"""
+
+
+def test_what_a_plugin_leaves_running_is_not_waited_for(tmp_path: Path, daemon: Path) -> None:
+    assert run(tmp_path, leave_running(daemon) + GIVE).token == JWT
+    assert not daemon.with_name("ended").exists()
+
+
+@pytest.mark.parametrize(
+    ("then", "timeout", "words"),
+    [
+        ("print('Enter the code ABC', file=sys.stderr, flush=True); time.sleep(600)", 3, "said: Enter the code ABC"),
+        ("sys.exit(print('no session', file=sys.stderr) or 4)", 20, "ended with 4, and said: no session"),
+    ],
+)
+def test_nor_is_it_by_one_that_fails(tmp_path: Path, daemon: Path, then: str, timeout: float, words: str) -> None:
+    with pytest.raises(AuthError, match=words):
+        run(tmp_path, leave_running(daemon) + then, timeout=timeout)
+    assert not daemon.with_name("ended").exists()
+
+
+def test_an_answer_of_any_length_is_read(tmp_path: Path) -> None:
+    long = "x" * 300_000
+    assert run(tmp_path, GIVE.replace(JWT, long)).token == long
+
+
 def wait_for_end(pid: int, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while is_running(pid):
@@ -138,6 +183,13 @@ def test_a_failure_is_in_words_and_without_a_token(tmp_path: Path, python: str, 
     assert "eyJ" not in str(caught.value)
 
 
+def test_a_plugin_that_repeats_what_it_was_given_does_not_get_it_into_messages(tmp_path: Path) -> None:
+    python = "import os, sys; sys.exit(f\"{os.environ['LOGIN']}: {os.environ['SECRET']} is no {os.environ['MORE']}\")"
+    given = {"LOGIN": "spn", "SECRET": "s3cret", "MORE": "s3cret-word\n of two lines"}
+    with pytest.raises(AuthError, match=r"and said: spn: \(secret\) is no \(secret\)$"):
+        run(tmp_path, python, env=[{"name": name, "value": value} for name, value in given.items()])
+
+
 @pytest.mark.parametrize(
     ("specification", "words"),
     [
@@ -157,6 +209,13 @@ def test_a_specification_that_cannot_be_run_is_named(tmp_path: Path, specificati
     with pytest.raises(AuthError) as caught:
         exec_credential.run(specification, {}, tmp_path, os.environ)
     assert words in str(caught.value)
+
+
+def test_without_a_place_for_its_output_it_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AuthError, match=f"without a file for its output: {tmp_path}/gone: No such file or directory$"):
+        run(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')", installHint="Install it.")
+    assert not (tmp_path / "started").exists()
 
 
 def test_in_a_kubeconfig_it_is_told_of_the_cluster_and_its_error_names_the_user(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ def test_a_watch_that_is_refused(api: ApiServer, read: Read, code: int) -> None:
 def test_a_server_that_is_busy_is_asked_again(api: ApiServer, read: Read, pauses: list[float]) -> None:
     api.faults.add(Fault("status", resource="pods", verb="watch", code=429, retry_after=3, times=1))
     assert read().reason == ""
-    assert pauses == [3.0]
+    assert len(pauses) == 1
+    assert 3 <= pauses[0] <= 3.75
 
 
 def test_a_server_without_watches_is_listed_whole(api: ApiServer, read: Read) -> None:

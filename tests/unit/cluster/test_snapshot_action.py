@@ -325,6 +325,18 @@ def test_manifests_in_place_of_an_api(run_task: RunTask, tmp_path: Path) -> None
     assert run.snapshot["counts"]["pods"] == PODS
 
 
+def test_a_temporary_directory_that_takes_nothing_ends_the_run_in_words(run_task: RunTask, tmp_path: Path) -> None:
+    manifest = tmp_path / "namespace.yml"
+    manifest.write_text(yaml.safe_dump(namespace("a")), encoding="utf-8")
+    goes = f"{{{{ lookup('ansible.builtin.pipe', 'rm -rf {tmp_path}/home/tmp') }}}}"
+    run = run_task({"src": [f"{manifest}{goes}"]})
+    assert not run.node_was_touched
+    before, _written, after = run.snapshot["msg"].partition(" cannot be written to ")
+    assert before == "no node was touched: the snapshot"
+    assert after.startswith(f"{tmp_path}/home/tmp/ansible-local-")
+    assert after.endswith(": No such file or directory")
+
+
 def test_problems_are_listed_in_small(run_task: RunTask, tmp_path: Path) -> None:
     pods = [
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p{index}"}, "status": {"podIP": "nonsense"}}

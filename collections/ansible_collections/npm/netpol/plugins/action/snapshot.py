@@ -106,11 +106,13 @@ class ActionModule(ApiAction):
 
     def _write(self, snapshot: Snapshot, option: str | None) -> tuple[Path, str]:
         # Ansible removes its own temporary directory when the run ends.
-        path = Path(option or Path(tempfile.mkdtemp(prefix="npm-netpol-", dir=C.DEFAULT_LOCAL_TMP)) / "snapshot.json")
+        temporary = C.DEFAULT_LOCAL_TMP
         try:
+            path = Path(option or Path(tempfile.mkdtemp(prefix="npm-netpol-", dir=temporary)) / "snapshot.json")
             return path, store.write(snapshot, path)
         except OSError as error:
-            self.fail(f"no node was touched: the snapshot cannot be written to {path}: {error.strerror}")
+            place = option or temporary
+            self.fail(f"no node was touched: the snapshot cannot be written to {place}: {error.strerror}")
 
 
 def _report(snapshot: Snapshot) -> dict[str, Any]:

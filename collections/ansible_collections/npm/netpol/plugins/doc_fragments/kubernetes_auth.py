@@ -78,13 +78,15 @@ options:
   proxy:
     description:
       - URL of an HTTP proxy to reach the API through, which may hold a user and password. The default is what the
-        kubeconfig says, else E(HTTPS_PROXY) or E(HTTP_PROXY) by the API's scheme.
+        kubeconfig says, else E(HTTPS_PROXY) or E(HTTP_PROXY) by the API's scheme. These two are not about an API at
+        C(localhost) or a loopback address.
       - Can also be set by E(K8S_AUTH_PROXY).
     type: str
   no_proxy:
     description:
       - Hosts, domains, addresses and networks that are reached without the proxy, separated by commas.
-      - Can also be set by E(K8S_AUTH_NO_PROXY) or E(NO_PROXY).
+      - Can also be set by E(K8S_AUTH_NO_PROXY). For a proxy of E(HTTPS_PROXY) or E(HTTP_PROXY), and for no other, also
+        by E(NO_PROXY).
     type: str
   proxy_headers:
     description: What to send to the proxy.

@@ -71,8 +71,9 @@ options:
   retries:
     description:
       - How often to repeat a request that failed in passing. That is a broken connection, an answer that was cut, and
-        the statuses 429, 500, 502, 503 and 504. The time between doubles from half a second, unless the API says when
-        to come back.
+        the statuses 429, 500, 502, 503 and 504. Each request of the run has as many repetitions for itself.
+      - The time between doubles from half a second to 8 seconds, and is longer if the API asks for that, up to a
+        minute. So the default bears with an API for some 8 seconds, V(10) for about a minute.
     type: int
     default: 4
   timeout:

@@ -30,8 +30,6 @@ def connect(
     options = user_options.resolve(parameters, environment)
     base = _base(options, environment, service_account)
     credentials = _explicit_credentials(options) or base.credentials
-    proxy = options.proxy or base.proxy or _environment_proxy(base.host, environment)
-    no_proxy = options.no_proxy or environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     return replace(
         base,
         credentials=credentials,
@@ -39,7 +37,7 @@ def connect(
         ca=kubeconfig.read_text(Path(options.ca_cert).expanduser(), "ca_cert") if options.ca_cert else base.ca,
         verify=base.verify if options.validate_certs is None else options.validate_certs,
         server_name=options.tls_server_name or base.server_name,
-        proxy="" if _bypasses(base.host, no_proxy) else _proxy(proxy),
+        proxy=_proxy(options, base, environment),
         proxy_headers=options.proxy_headers,
     )
 
@@ -66,7 +64,7 @@ def _base(
     files = _files(options, environment)
     if isinstance(options.kubeconfig, Mapping):
         config = kubeconfig.from_data(options.kubeconfig)
-    elif named or environment.get("KUBECONFIG") or any(path.exists() for path in files):
+    elif named or environment.get("KUBECONFIG") or _is_there(files[0]):
         config = kubeconfig.load(files)
     elif environment.get("KUBERNETES_SERVICE_HOST"):
         return _in_cluster(environment, service_account)
@@ -77,6 +75,14 @@ def _base(
         )
     with_user = with_user and not _explicit_credentials(options)
     return config.connection(options.context or "", environment, server=host, with_user=with_user)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the default kubeconfig is; one in a directory that is not ours to look into is nobody's wish."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _files(options: Options, environment: Mapping[str, str]) -> list[Path]:
@@ -122,12 +128,37 @@ def _impersonation(options: Options) -> Impersonation | None:
     return Impersonation(user=options.impersonate_user, groups=options.impersonate_groups)
 
 
+def _proxy(options: Options, base: Connection, environment: Mapping[str, str]) -> str:
+    """The URL of the proxy that leads to the server, or empty.
+
+    The option ``no_proxy`` is about any proxy, NO_PROXY about HTTPS_PROXY alone: a proxy that was chosen for this
+    cluster is its only way in, whatever is true of others.
+    """
+    chosen = options.proxy or base.proxy
+    no_proxy = options.no_proxy or ("" if chosen else _either_case("no_proxy", environment))
+    if _bypasses(base.host, no_proxy):
+        return ""
+    return _proxy_url(chosen or _environment_proxy(base.host, environment))
+
+
 def _environment_proxy(host: str, environment: Mapping[str, str]) -> str:
-    scheme = urlsplit(host).scheme
-    return environment.get(f"{scheme}_proxy") or environment.get(f"{scheme.upper()}_PROXY") or ""
+    parts = urlsplit(host)
+    return "" if _is_this_machine(parts.hostname or "") else _either_case(f"{parts.scheme}_proxy", environment)
 
 
-def _proxy(value: str) -> str:
+def _either_case(name: str, environment: Mapping[str, str]) -> str:
+    return environment.get(name) or environment.get(name.upper()) or ""
+
+
+def _is_this_machine(name: str) -> bool:
+    """Whether a proxy, which is elsewhere, would take the name or address for itself."""
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _proxy_url(value: str) -> str:
     """A proxy's URL; unlike the host's it may hold a user and password."""
     if not value:
         return ""

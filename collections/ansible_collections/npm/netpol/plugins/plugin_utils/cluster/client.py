@@ -257,7 +257,8 @@ class ApiClient:
 
     def _refusal(self, where: str, response: Any) -> ApiError:
         words = [f"{response.status} {response.reason or ''}".strip()]
-        message = self._transport.without_secrets(_status_message(response.data))
+        # In this order: a secret that is cut in two is found by nobody, but by who reads its half.
+        message = _in_short(self._transport.without_secrets(_status_message(response.data)))
         if message:
             words.append(message)
         hint = _HINTS.get(response.status, "").format(source=self.connection.source)
@@ -294,18 +295,23 @@ def _status_message(body: bytes) -> str:
     except ValueError:
         return ""
     message = status.get("message") if isinstance(status, dict) else None
-    if not isinstance(message, str):
-        return ""
+    return message if isinstance(message, str) else ""
+
+
+def _in_short(message: str) -> str:
     text = " ".join(message.split())
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def _pause(attempt: int, retry_after: float | None) -> float:
-    if retry_after is not None:
-        return min(retry_after, LONGEST_WAIT)
+    """In seconds: what the server asks for at the least, and longer the more often it has failed.
+
+    A server that says the same each time, or names a moment that is past by our clock, is not asked in haste.
+    """
     backoff = min(_FIRST_BACKOFF * 2.0**attempt, _LONGEST_BACKOFF)
     # Spread out, so that many runners that one outage has hit do not come back as one.
-    return backoff * random.uniform(0.75, 1.25)  # noqa: S311 (nothing secret depends on it)
+    spread = random.uniform(1, 1.25)  # noqa: S311 (nothing secret depends on it)
+    return min(max(retry_after or 0, backoff) * spread, LONGEST_WAIT)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+# What is shorter stands in many a word that is none.
+_SHORTEST_SECRET = 6
 
 
 class AuthError(ValueError):
@@ -55,6 +59,21 @@ class Connection:
     server_name: str = ""
     proxy: str = field(default="", repr=False)
     proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """``text``, which others have written, with the secrets blotted out that they may repeat in it."""
+    # The longest first: one may hold another.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "(secret)")
+    return text
+
+
+def no_temporary_file(error: OSError) -> str:
+    """Why there is none, with the directory."""
+    # Without any usable directory there is none to name: Python's own words list those that it tried.
+    return f"{tempfile.tempdir}: {error.strerror}" if tempfile.tempdir else str(error.strerror)
 
 
 def url(value: str, what: str) -> str:

@@ -12,11 +12,13 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from .connection import AuthError, Credentials
+from .connection import AuthError, Credentials, no_temporary_file, without
 
 TIMEOUT = 60.0
 
@@ -50,9 +52,11 @@ def run(
     request: dict[str, Any] = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
     if specification.get("provideClusterInfo"):
         request["spec"]["cluster"] = dict(cluster)
+    variables = _variables(specification)
     output = _output(
         [str(directory / command) if "/" in command else command, *_arguments(specification)],
-        {**environment, **_variables(specification), "KUBERNETES_EXEC_INFO": json.dumps(request)},
+        {**environment, **variables, "KUBERNETES_EXEC_INFO": json.dumps(request)},
+        variables.values(),
         _who(command),
         str(specification.get("installHint") or ""),
         timeout,
@@ -84,31 +88,50 @@ def _variables(specification: Mapping[str, Any]) -> dict[str, str]:
         raise AuthError("exec.env is not a list of name and value") from error
 
 
-def _output(command: list[str], environment: Mapping[str, str], who: str, hint: str, timeout: float) -> str:
-    try:
-        # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
-        process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise AuthError(f"{who} cannot be started: {error.strerror}{_hint(hint)}") from error
-    try:
-        output, complaint = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        complaint = process.communicate()[1]
-        said = _quote(complaint)
-        raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
-    if process.returncode:
-        raise AuthError(f"{who} ended with {process.returncode}{_quote(complaint)}{_hint(hint)}")
-    return output
+def _output(
+    command: list[str],
+    environment: Mapping[str, str],
+    secrets: Iterable[str],
+    who: str,
+    hint: str,
+    timeout: float,
+) -> str:
+    """What the plugin prints. ``secrets``: what it was given and may repeat on its error output."""
+    with ExitStack() as files:
+        try:
+            # Files: the end of a pipe comes only when all that the plugin leaves running has ended too.
+            output, complaint = (files.enter_context(tempfile.TemporaryFile()) for _stream in range(2))
+        except OSError as error:
+            raise AuthError(
+                f"{who} cannot be started without a file for its output: {no_temporary_file(error)}"
+            ) from error
+        try:
+            # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
+            process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=complaint,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AuthError(f"{who} cannot be started: {error.strerror}{_hint(hint)}") from error
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            said = _quote(_written(complaint), secrets)
+            raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
+        if code:
+            raise AuthError(f"{who} ended with {code}{_quote(_written(complaint), secrets)}{_hint(hint)}")
+        return _written(output)
+
+
+def _written(file: IO[bytes]) -> str:
+    # Without a move in the file: its position is also that of whoever still writes to it.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def _credentials(output: str, version: str, who: str) -> Credentials:
@@ -137,9 +160,9 @@ def _credentials(output: str, version: str, who: str) -> Credentials:
     return credentials
 
 
-def _quote(complaint: str) -> str:
-    """The plugin's own words, at the end of which the reason mostly is, without a token."""
-    words = " ".join(_TOKEN.sub("(token)", complaint).split())
+def _quote(complaint: str, secrets: Iterable[str]) -> str:
+    """The plugin's own words, at the end of which the reason mostly is, without a token or one of the secrets."""
+    words = " ".join(_TOKEN.sub("(token)", without(secrets, complaint)).split())
     if len(words) > _LONGEST_QUOTE:
         words = f"…{words[-_LONGEST_QUOTE:]}"
     return f", and said: {words}" if words else ""

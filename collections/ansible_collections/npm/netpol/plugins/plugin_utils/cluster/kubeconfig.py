@@ -38,7 +38,8 @@ class _Entry:
 
     def pem(self, field_name: str) -> str:
         """The certificate or key of ``NAME-data`` (base64), else of the file that ``NAME`` gives."""
-        encoded = self.text(f"{field_name}-data")
+        # Some wrap it, and a block of YAML ends in a line break: no part of base64, and of no account to Kubernetes.
+        encoded = self.text(f"{field_name}-data").replace("\r", "").replace("\n", "")
         if encoded:
             try:
                 return base64.b64decode(encoded, validate=True).decode()
@@ -124,7 +125,7 @@ def load(paths: Sequence[Path]) -> Kubeconfig:
     config = Kubeconfig(source)
     found = False
     for path in paths:
-        if path.exists():
+        if _is_there(path):
             found = True
             config.add(_yaml(read_text(path, "kubeconfig"), path), path.absolute().parent, f"kubeconfig {path}")
     if not found:
@@ -149,14 +150,26 @@ def read_text(path: Path, what: str) -> str:
         raise AuthError(f"{what}: {path}: is not text") from error
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise AuthError(f"kubeconfig: {path}: {error.strerror}") from error
+    return True
+
+
 def _yaml(text: str, path: Path) -> Any:
     try:
-        return yaml.safe_load(text)
+        data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         # Not the error's own words: they quote the file, and the file holds secrets.
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         raise AuthError(f"kubeconfig {path}: is not YAML{line}") from None
+    # An empty file is what kubectl makes of one from which all was taken: it adds nothing.
+    return {} if data is None else data
 
 
 def _credentials(user: _Entry, cluster: Mapping[str, Any], environment: Mapping[str, str]) -> Credentials:
@@ -165,7 +178,9 @@ def _credentials(user: _Entry, cluster: Mapping[str, Any], environment: Mapping[
         raise AuthError(f"{user.where}: only one of client-certificate and client-key is there")
     token_file, token = user.text("tokenFile"), user.text("token")
     if token_file:
-        token = user.file("tokenFile", token_file)
+        token = user.file("tokenFile", token_file).strip()
+        if not token:
+            raise AuthError(f"{user.where}: tokenFile: {token_file} is empty")
     if token:
         return Credentials(token.strip(), certificate=certificate, key=key, renewable=bool(token_file))
     if user.text("username"):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from .connection import AuthError, Connection
+from .connection import AuthError, Connection, no_temporary_file, without
 
 try:
     import urllib3
@@ -44,7 +44,6 @@ else:
 
 USER_AGENT = "ansible-npm.netpol"
 
-_SHORTEST_SECRET = 6
 _TLS_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 # How a connection ends that was open before, as opposed to one that never was.
 _CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, *_TLS_CUT)
@@ -205,10 +204,8 @@ class Transport:
 
     def without_secrets(self, text: str) -> str:
         """``text`` with our own credentials blotted out, should a server repeat them."""
-        for secret in (self._connection.credentials.token, self._connection.credentials.password):
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, "(secret)")
-        return text
+        credentials = self._connection.credentials
+        return without((credentials.token, credentials.password), text)
 
     def _in_words(self, error: BaseException, timeout: urllib3.Timeout) -> str:
         causes = list(_causes(error))
@@ -356,16 +353,21 @@ def _tls(connection: Connection) -> ssl.SSLContext:
 
 def _load_certificate(context: ssl.SSLContext, connection: Connection) -> None:
     # OpenSSL reads the pair from files only: they are gone before anything is sent.
-    with tempfile.TemporaryDirectory(prefix="npm-netpol-") as directory:
-        certificate, key = Path(directory) / "certificate", Path(directory) / "key"
-        for path, text in ((certificate, connection.credentials.certificate), (key, connection.credentials.key)):
-            path.touch(mode=0o600)
-            path.write_text(text, encoding="utf-8")
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="npm-netpol-") as directory:
+            certificate, key = Path(directory) / "certificate", Path(directory) / "key"
+            for path, text in ((certificate, connection.credentials.certificate), (key, connection.credentials.key)):
+                path.touch(mode=0o600)
+                path.write_text(text, encoding="utf-8")
             context.load_cert_chain(certificate, key, password=_no_passphrase)
-        except (ssl.SSLError, ValueError) as error:
-            words = "are not a PEM pair that belongs together, without a passphrase"
-            raise AuthError(f"{connection.source}: the client's certificate and key {words}") from error
+    except (ssl.SSLError, ValueError) as error:
+        words = "are not a PEM pair that belongs together, without a passphrase"
+        raise AuthError(f"{connection.source}: the client's certificate and key {words}") from error
+    except OSError as error:
+        raise AuthError(
+            f"{connection.source}: the client's certificate and key cannot be put into a file for a moment: "
+            f"{no_temporary_file(error)}"
+        ) from error
 
 
 def _no_passphrase() -> str:
