@@ -145,6 +145,27 @@ def test_a_set_that_is_full_and_being_listed_is_changed_all_the_same(wired: Netw
         assert wired.passing(flows) == set(flows[1:])
 
 
+def test_a_set_that_cannot_be_dropped_is_named(fresh: Node) -> None:
+    """The rules can't switch, and somebody lists what was built for them; the next run takes it away."""
+    settle(fresh, wanted(MANY_RULES, {"many": addresses(40_000)}))
+    new = wanted(MANY_RULES, {"many": addresses(40_000, start=40_000)})
+    twin = f"{set_name('many')}-b"
+    fresh.run("mkfifo", "/run/listing", "/run/end")
+    # The lock is the script's own.
+    fail = f"""
+ipset save {twin} 9>&- | {{ read -r first && echo "$first" >/run/listing && read -r end </run/end; }} 9>&- &
+read -r first </run/listing
+{faults.FAIL}
+"""
+    switch = f"iptables-{fresh.default_variant}-restore"
+    with fresh.wrapped(switch, fail), pytest.raises(NotConvergedError) as caught:
+        converge(fresh, new)
+    fresh.run("sh", "-c", "echo >/run/end")
+    assert f"Not all could be taken back: the set {twin} stays: " in str(caught.value)
+    settle(fresh, new)
+    assert fresh.sets().count("create ") == 1
+
+
 @pytest.mark.full
 def test_a_set_of_150000_members_and_2000_sets(fresh: Node) -> None:
     rules = {(INGRESS, WEB): [(80, "many")]}

@@ -336,6 +336,6 @@ def _failure(reply: Reply, text: str) -> str:
     message = f"step '{step}' failed: {(reply['program'] or '?').splitlines()[0]}: {errors}"
     if (match := re.search(r"line:? (\d+)", errors)) and 0 < int(match[1]) <= len(text.splitlines()):
         message += f" [line {match[1]}: {text.splitlines()[int(match[1]) - 1]}]"
-    if reply["not_taken_back"]:
-        message += f". Not all could be taken back: {reply['not_taken_back']}"
+    if left := reply["not_taken_back"].splitlines():
+        message += f". Not all could be taken back: {'; '.join(capped(left))}"
     return message
