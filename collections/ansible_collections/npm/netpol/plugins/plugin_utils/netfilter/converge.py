@@ -34,12 +34,13 @@ from .node import (
     refuse_incompatible,
     refuse_older,
     refuse_unless_enforceable,
+    removal_warnings,
     written_out,
 )
 from .plan import PlanError, plan
 from .render import Rendered
 from .script import Expected, Request, apply_script, inspect_script, step_text
-from .state import FAMILIES, IPV4, IPV6, VARIANTS, Kernel, Target
+from .state import FAMILIES, IPV4, IPV6, Kernel, Target
 
 # Sends the framed bytes to the node's receiver; gives back what it wrote to standard output.
 Exchange = Callable[[bytes], str]
@@ -159,12 +160,12 @@ class _Run:
         if facts.errors:
             raise NodeError("; ".join(facts.errors))
         if self._wanted is None:
-            # Everything of ours goes, in either variant: nothing to choose, nothing to refuse.
+            # Everything of ours goes, in either variant: nothing to choose.
             self.result.variant = facts.default_variant
-            refuse_incompatible(facts, VARIANTS)
+            self.result.warnings = removal_warnings(facts)
             return
         self.result.variant = choose_variant(facts, self._options.variant)
-        refuse_incompatible(facts, (self.result.variant,))
+        refuse_incompatible(facts, self.result.variant)
         if self._options.datapath_check:
             refuse_unless_enforceable(facts)
         refuse_older(
@@ -272,8 +273,9 @@ class _Run:
             raise NodeError("; ".join(reply.errors))
         if reply["complete"] != "yes":
             raise NodeError("the node's script did not come to its end")
-        self.result.warnings += reply["warning"].splitlines()
-        if not self.result.warnings:
+        warnings = reply["warning"].splitlines()
+        self.result.warnings += warnings
+        if not warnings:
             self._check_counts(reply)
         return True
 
