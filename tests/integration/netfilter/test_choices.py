@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import NotConvergedError
+from integration.netfilter import another_ipset
 from integration.netfilter.network import PODS, Network
 from integration.netfilter.node import VARIANTS, Node, node
 from integration.netfilter.rulesets import INGRESS, converge, settle, wanted
@@ -338,6 +339,26 @@ def test_native_rules_in_a_table_that_is_not_used_are_no_error(plain: Node) -> N
     settle(plain, TARGET)
     settle(plain, None)
     plain.run("nft", "delete table ip mangle")
+
+
+def test_a_set_of_another_ipset_is_said_to_be_one(plain: Node) -> None:
+    """The node's own can list no set any more."""
+    settle(plain, TARGET)
+    another_ipset.make_set(plain, "foreign")
+    for target in (TARGET, None):
+        with pytest.raises(NotConvergedError) as caught:
+            converge(plain, target)
+        assert str(caught.value) == (
+            "a set on the node is of another ipset, and of a kind that the node's own cannot list: "
+            f"ipset save: {version(plain)}: Kernel and userspace incompatible: settype {another_ipset.KIND} "
+            f"with revision {another_ipset.REVISION} not supported by userspace."
+        )
+    plain.run("ipset", "destroy", "foreign")
+    settle(plain, TARGET)
+
+
+def version(each: Node) -> str:
+    return each.run("ipset", "--version").partition(",")[0]
 
 
 def test_a_set_that_somebody_else_uses_is_named_and_keeps_nothing_up(plain: Node) -> None:

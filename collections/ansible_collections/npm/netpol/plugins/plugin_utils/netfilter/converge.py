@@ -31,6 +31,7 @@ from .node import (
     parse_kernel,
     read_counts,
     read_facts,
+    refuse_errors,
     refuse_incompatible,
     refuse_older,
     refuse_unless_enforceable,
@@ -157,8 +158,7 @@ class _Run:
 
     def _look(self, facts: Facts) -> None:
         """What must be known or refused before anything is compared."""
-        if facts.errors:
-            raise NodeError("; ".join(facts.errors))
+        refuse_errors(facts.errors)
         if self._wanted is None:
             # Everything of ours goes, in either variant: nothing to choose.
             self.result.variant = facts.default_variant
@@ -269,8 +269,7 @@ class _Run:
         if reply["failed"]:
             text = step_text(plans, reply["failed"].splitlines()[0])
             raise NodeError(_failure(reply, text))
-        if reply.errors:
-            raise NodeError("; ".join(reply.errors))
+        refuse_errors(reply.errors)
         if reply["complete"] != "yes":
             raise NodeError("the node's script did not come to its end")
         warnings = reply["warning"].splitlines()

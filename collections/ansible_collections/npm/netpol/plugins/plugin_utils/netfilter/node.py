@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -95,6 +96,19 @@ _OBSTACLES = {
     "bridge-iptables": "net.bridge.bridge-nf-call-iptables is not 1: IPv4 of bridged pods bypasses FORWARD",
     "bridge-ip6tables": "net.bridge.bridge-nf-call-ip6tables is not 1: IPv6 of bridged pods bypasses FORWARD",
 }
+
+
+# What ipset says when it comes to a set that it cannot print; after that it prints no other.
+_OF_ANOTHER_IPSET = ("not supported by userspace", "ipset library does not support")
+
+
+def refuse_errors(errors: Iterable[str]) -> None:
+    """Raise :class:`NodeError` where the node's script has given up, for these reasons."""
+    text = "; ".join(errors)
+    if any(words in text for words in _OF_ANOTHER_IPSET):
+        raise NodeError(f"a set on the node is of another ipset, and of a kind that the node's own cannot list: {text}")
+    if text:
+        raise NodeError(text)
 
 
 def choose_variant(facts: Facts, option: str) -> str:
