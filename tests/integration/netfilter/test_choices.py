@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import NotConvergedError
-from integration.netfilter.network import PODS
+from integration.netfilter import another_ipset
+from integration.netfilter.network import PODS, Network
 from integration.netfilter.node import VARIANTS, Node, node
 from integration.netfilter.rulesets import INGRESS, converge, settle, wanted
 from integration.netfilter.test_converge import RULES, SETS
@@ -84,14 +85,62 @@ def test_programs_without_a_variant_in_their_names_are_enough(variant: str) -> N
         assert settle(each, None).changed
 
 
+def add_native_rules(each: Node) -> None:
+    """To iptables' own table, which it can't read from then on."""
+    each.run("nft", "add table ip filter")
+    each.run("nft", "add chain ip filter FORWARD { type filter hook forward priority 0; }")
+    each.run("nft", "add rule ip filter FORWARD meta mark set numgen random mod 2")
+
+
 def test_native_rules_in_the_table_are_an_error(plain: Node) -> None:
     """iptables-nft-save says so in a remark, and reports success."""
-    plain.run("nft", "add table ip filter")
-    plain.run("nft", "add chain ip filter FORWARD { type filter hook forward priority 0; }")
-    plain.run("nft", "add rule ip filter FORWARD meta mark set numgen random mod 2")
+    add_native_rules(plain)
     with pytest.raises(NotConvergedError, match="filter of nft is incompatible: native nftables rules"):
         converge(plain, TARGET)
     assert plain.sets() == ""
+
+
+def test_removal_takes_what_can_be_read_and_warns_of_the_rest(wired: Network) -> None:
+    """Native rules in the variant that is not enforced with keep nobody from enforcing, nor from removing."""
+    each = wired.node
+    hint(each, "legacy")
+    add_native_rules(each)
+    before = each.everything()
+    native = each.run("nft", "list", "table", "ip", "filter")
+    everything = wired.passing()
+    assert settle(each, TARGET).variant == "legacy"
+    assert wired.passing() < everything
+    warnings = [
+        "the table filter of nft is incompatible: native nftables rules are in it, so rules of ours that may be there "
+        "stay. Remove the native ones, then run remove.yml again"
+    ]
+    looked = converge(each, None, check_mode=True)
+    assert looked.changed
+    assert looked.warnings == warnings
+    removed = settle(each, None)
+    assert removed.changed
+    assert removed.warnings == converge(each, None).warnings == warnings
+    assert wired.passing() == everything
+    assert "NPM-" not in "".join(each.everything().values())
+    assert each.sets() == before["ipset"] == ""
+    assert each.run("nft", "list", "table", "ip", "filter") == native
+    assert not each.path("/run/npm-netpol/applied").exists()
+
+
+def test_removal_is_refused_where_our_rules_cannot_be_read(plain: Node) -> None:
+    """The node remembers that they are there: it enforces them, and to have removed the rest would say otherwise."""
+    settle(plain, TARGET)
+    add_native_rules(plain)
+    refused(plain, "the table filter of nft is incompatible", None)
+    assert plain.path("/run/npm-netpol/applied").exists()
+    plain.run("nft", "delete rule ip filter FORWARD handle " + native_handle(plain))
+    assert settle(plain, None).warnings == []
+    assert plain.sets() == ""
+
+
+def native_handle(each: Node) -> str:
+    rules = each.run("nft", "--handle", "list", "chain", "ip", "filter", "FORWARD").splitlines()
+    return next(line.split()[-1] for line in rules if "numgen" in line)
 
 
 def test_a_comment_about_incompatibility_is_none(plain: Node) -> None:
@@ -290,6 +339,26 @@ def test_native_rules_in_a_table_that_is_not_used_are_no_error(plain: Node) -> N
     settle(plain, TARGET)
     settle(plain, None)
     plain.run("nft", "delete table ip mangle")
+
+
+def test_a_set_of_another_ipset_is_said_to_be_one(plain: Node) -> None:
+    """The node's own can list no set any more."""
+    settle(plain, TARGET)
+    another_ipset.make_set(plain, "foreign")
+    for target in (TARGET, None):
+        with pytest.raises(NotConvergedError) as caught:
+            converge(plain, target)
+        assert str(caught.value) == (
+            "a set on the node is of another ipset, and of a kind that the node's own cannot list: "
+            f"ipset save: {version(plain)}: Kernel and userspace incompatible: settype {another_ipset.KIND} "
+            f"with revision {another_ipset.REVISION} not supported by userspace."
+        )
+    plain.run("ipset", "destroy", "foreign")
+    settle(plain, TARGET)
+
+
+def version(each: Node) -> str:
+    return each.run("ipset", "--version").partition(",")[0]
 
 
 def test_a_set_that_somebody_else_uses_is_named_and_keeps_nothing_up(plain: Node) -> None:

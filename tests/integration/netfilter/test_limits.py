@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import subprocess
+from collections.abc import Iterable, Iterator
 
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.converge import NotConvergedError
+from integration.netfilter import faults
 from integration.netfilter.changes import BACK, NEW, OLD, OLD_RULES, OLD_SETS, WEB, find_verdicts
 from integration.netfilter.network import WORLD, Flow, Network
 from integration.netfilter.node import Node
@@ -89,22 +92,77 @@ exit 1
     assert fresh.everything() == before
 
 
+@contextlib.contextmanager
+def being_listed(each: Node, name: str) -> Iterator[None]:
+    """Somebody lists the set, and does not get on: the kernel lets nobody destroy or swap it meanwhile."""
+    lister = subprocess.Popen(each.inside("ipset", "save", name), stdout=subprocess.PIPE)
+    assert lister.stdout is not None
+    try:
+        # More than a pipe has room for is still to come.
+        assert lister.stdout.readline().startswith(b"create ")
+        yield
+        assert lister.poll() is None, "the set was not large enough to keep the one who lists it"
+    finally:
+        lister.kill()
+        lister.communicate()
+
+
+MANY_RULES = {(INGRESS, WEB): [(80, "many")]}
+
+
 def test_more_members_than_a_set_has_room_for(fresh: Node) -> None:
-    """Past the default of 65536 the set is swapped for a larger one, in one piece; it never shrinks again."""
-    rules = {(INGRESS, WEB): [(80, "many")]}
+    """Past the default of 65536 a larger twin takes the set's place; it never shrinks again."""
     name = set_name("many")
-    settle(fresh, wanted(rules, {"many": addresses(65_000)}))
+    settle(fresh, wanted(MANY_RULES, {"many": addresses(65_000)}))
     assert "65536" in set_type(fresh, name)
     first = set_type(fresh, name)[1]
     saved = fresh.save(fresh.default_variant)
-    grown = settle(fresh, wanted(rules, {"many": addresses(70_000, start=100)}))
+    grown = settle(fresh, wanted(MANY_RULES, {"many": addresses(70_000, start=100)}))
     assert grown.counts.members == 70_000
-    assert set_type(fresh, name)[1] == first
+    second = set_type(fresh, name)[1]
+    assert second != first
     assert "131072" in set_type(fresh, name)
-    assert fresh.save(fresh.default_variant) == saved
-    settle(fresh, wanted(rules, {"many": addresses(10)}))
+    assert fresh.save(fresh.default_variant) == saved.replace(first, second)
+    settle(fresh, wanted(MANY_RULES, {"many": addresses(10)}))
     assert "131072" in set_type(fresh, name)
     assert fresh.sets().count("add ") == 10
+    assert fresh.sets().count("create ") == 1
+
+
+def test_a_set_that_is_full_and_being_listed_is_changed_all_the_same(wired: Network) -> None:
+    """And rules and members switch in one instant: until then, packets pass as before."""
+    each = wired.node
+    name = set_name("many")
+    flows = [Flow(source, WEB, 80) for source in WORLD[:3]]
+    settle(each, wanted(MANY_RULES, {"many": [*WORLD[:2], *addresses(40_000)]}))
+    new = wanted(MANY_RULES, {"many": [*WORLD[1:3], *addresses(40_000, start=40_000)]})
+    with being_listed(each, set_type(each, name)[1]):
+        switch = f"iptables-{each.default_variant}-restore"
+        with faults.injected(each, [switch], at=1, action=faults.END_BEFORE), pytest.raises(NotConvergedError):
+            converge(each, new)
+        assert wired.passing(flows) == set(flows[:2])
+        assert converge(each, new).changed
+        assert wired.passing(flows) == set(flows[1:])
+
+
+def test_a_set_that_cannot_be_dropped_is_named(fresh: Node) -> None:
+    """The rules can't switch, and somebody lists what was built for them; the next run takes it away."""
+    settle(fresh, wanted(MANY_RULES, {"many": addresses(40_000)}))
+    new = wanted(MANY_RULES, {"many": addresses(40_000, start=40_000)})
+    twin = f"{set_name('many')}-b"
+    fresh.run("mkfifo", "/run/listing", "/run/end")
+    # The lock is the script's own.
+    fail = f"""
+ipset save {twin} 9>&- | {{ read -r first && echo "$first" >/run/listing && read -r end </run/end; }} 9>&- &
+read -r first </run/listing
+{faults.FAIL}
+"""
+    switch = f"iptables-{fresh.default_variant}-restore"
+    with fresh.wrapped(switch, fail), pytest.raises(NotConvergedError) as caught:
+        converge(fresh, new)
+    fresh.run("sh", "-c", "echo >/run/end")
+    assert f"Not all could be taken back: the set {twin} stays: " in str(caught.value)
+    settle(fresh, new)
     assert fresh.sets().count("create ") == 1
 
 

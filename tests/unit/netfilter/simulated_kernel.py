@@ -41,9 +41,6 @@ class SimulatedKernel:
                 assert len(self.sets[name]["members"]) <= self.sets[name]["maxelem"], f"{name} is full"
             case ["del", name, member]:
                 self.sets[name]["members"].discard(member)
-            case ["swap", one, other]:
-                assert self.sets[one]["kind"] == self.sets[other]["kind"]
-                self.sets[one], self.sets[other] = self.sets[other], self.sets[one]
             case ["destroy", name]:
                 assert not any(f" {name} " in rule for rules in self.chains.values() for rule in rules), (
                     f"{name} in use"

@@ -90,6 +90,33 @@ def test_a_rule_of_somebody_else_gives_a_part_no_network() -> None:
     assert f"IPv4: chain {part} is to go" in summary(compare(FOUND_SETS, found))
 
 
+def named(*comments: str) -> str:
+    """What the line of a chain with a rule of each comment names, and the line of the set that they match."""
+    rules = [
+        f'-A NPM-I-NEW -m set --match-set npm-4-x src -m comment --comment "{each}" -j RETURN' for each in comments
+    ]
+    lines = [line for line in summary(compare([], [], rules)) if "NPM-I-NEW" in line or "npm-4-x" in line]
+    found = {line.partition("(")[2].partition(")")[0] for line in lines}
+    assert len(lines) == 2
+    assert len(found) == 1
+    return found.pop()
+
+
+def test_a_line_names_as_many_policies_as_a_comment_and_counts_the_rest() -> None:
+    names = [f"shop/{number:03d}-{'x' * 40}" for number in range(200)]
+    assert named(*reversed(names)) == f"{', '.join(names[:5])}, +195 more"
+    assert named(*names[:5]) == ", ".join(names[:5])
+    longest = "n/" + "x" * 253
+    assert named(longest, "shop/z") == f"{longest}, +1 more"
+
+
+def test_what_a_comment_only_counts_is_no_policy() -> None:
+    """One that was cut says how many more there are; the other rules may name some of them."""
+    assert named("shop/b, shop/c, +7 more") == "shop/b, shop/c, +7 more"
+    assert named("shop/b, shop/c, +2 more", "shop/a") == "shop/a, shop/b, shop/c, +1 more"
+    assert named("shop/b, +2 more", "shop/a", "shop/c") == "shop/a, shop/b, shop/c"
+
+
 def test_the_diff_is_capped_and_says_how_much_is_left_out() -> None:
     many = [*FOUND_SETS, *(f"add npm-4-x-a 10.1.0.{number}" for number in range(100))]
     change = compare(many, FOUND_RULES)

@@ -31,15 +31,17 @@ from .node import (
     parse_kernel,
     read_counts,
     read_facts,
+    refuse_errors,
     refuse_incompatible,
     refuse_older,
     refuse_unless_enforceable,
+    removal_warnings,
     written_out,
 )
 from .plan import PlanError, plan
 from .render import Rendered
 from .script import Expected, Request, apply_script, inspect_script, step_text
-from .state import FAMILIES, IPV4, IPV6, VARIANTS, Kernel, Target
+from .state import FAMILIES, IPV4, IPV6, Kernel, Target
 
 # Sends the framed bytes to the node's receiver; gives back what it wrote to standard output.
 Exchange = Callable[[bytes], str]
@@ -158,15 +160,14 @@ class _Run:
 
     def _look(self, facts: Facts) -> None:
         """What must be known or refused before anything is compared."""
-        if facts.errors:
-            raise NodeError("; ".join(facts.errors))
+        refuse_errors(facts.errors)
         if self._wanted is None:
-            # Everything of ours goes, in either variant: nothing to choose, nothing to refuse.
+            # Everything of ours goes, in either variant: nothing to choose.
             self.result.variant = facts.default_variant
-            refuse_incompatible(facts, VARIANTS)
+            self.result.warnings = removal_warnings(facts)
             return
         self.result.variant = choose_variant(facts, self._options.variant)
-        refuse_incompatible(facts, (self.result.variant,))
+        refuse_incompatible(facts, self.result.variant)
         if self._options.datapath_check:
             refuse_unless_enforceable(facts)
         refuse_older(
@@ -271,12 +272,12 @@ class _Run:
         if reply["failed"]:
             text = step_text(plans, reply["failed"].splitlines()[0])
             raise NodeError(_failure(reply, text))
-        if reply.errors:
-            raise NodeError("; ".join(reply.errors))
+        refuse_errors(reply.errors)
         if reply["complete"] != "yes":
             raise NodeError("the node's script did not come to its end")
-        self.result.warnings += reply["warning"].splitlines()
-        if not self.result.warnings:
+        warnings = reply["warning"].splitlines()
+        self.result.warnings += warnings
+        if not warnings:
             self._check_counts(reply)
         return True
 
@@ -339,6 +340,6 @@ def _failure(reply: Reply, text: str) -> str:
     message = f"step '{step}' failed: {(reply['program'] or '?').splitlines()[0]}: {errors}"
     if (match := re.search(r"line:? (\d+)", errors)) and 0 < int(match[1]) <= len(text.splitlines()):
         message += f" [line {match[1]}: {text.splitlines()[int(match[1]) - 1]}]"
-    if reply["not_taken_back"]:
-        message += f". Not all could be taken back: {reply['not_taken_back']}"
+    if left := reply["not_taken_back"].splitlines():
+        message += f". Not all could be taken back: {'; '.join(capped(left))}"
     return message

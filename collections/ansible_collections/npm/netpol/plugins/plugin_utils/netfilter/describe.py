@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -13,6 +14,11 @@ from .dispatch import chains_by_address, networks_by_part
 from .state import IPV4, Rule, base_name
 
 LONGEST_LIST = 100
+# In characters, like the longest comment of a rule.
+_LONGEST_NAMES = 255
+
+# How the comment of a rule ends where it has no room for all its names.
+_MORE = re.compile(r"\+(\d+) more")
 
 _BASES = (EGRESS_CHAIN, INGRESS_CHAIN)
 _FAMILY_NAMES = {IPV4: "IPv4"}
@@ -52,9 +58,9 @@ def _headlines(change: Difference) -> Iterator[str]:
     networks = _networks(change)
     for chain in change.chains:
         yield _chain_headline(chain, networks)
-    policies = _policies_by_set(change)
+    rules = _rules_by_set(change)
     for each in change.sets:
-        yield _set_headline(each, policies)
+        yield _set_headline(each, rules)
     for name in change.leftovers:
         yield f"set {name} is left over"
     yield from _stale_lines(change)
@@ -77,9 +83,9 @@ def _detail_lines(change: Difference) -> Iterator[str]:
         if not _is_of_any_dispatch(chain.name):
             yield f"  {_chain_headline(chain, networks)}"
             yield from _rule_lines(chain)
-    policies = _policies_by_set(change)
+    rules = _rules_by_set(change)
     for each in change.sets:
-        yield f"  {_set_headline(each, policies)}"
+        yield f"  {_set_headline(each, rules)}"
         yield from (f"    + {member}" for member in sorted(each.added))
         yield from (f"    - {member}" for member in sorted(each.removed))
     for name in change.leftovers:
@@ -142,8 +148,8 @@ def _pods(base: str, chains: Mapping[str, Iterable[Rule]]) -> dict[str, str]:
     return named
 
 
-def _set_headline(each: SetChange, policies_by_set: Mapping[str, set[str]]) -> str:
-    policies = ", ".join(sorted(policies_by_set.get(each.base, ())))
+def _set_headline(each: SetChange, rules_by_set: Mapping[str, Iterable[Rule]]) -> str:
+    policies = _policies(rules_by_set.get(each.base, ()))
     named = f"set {each.base}" + (f" ({policies})" if policies else "")
     if each.live is None:
         return f"{named} is missing ({_counted(len(each.added), 'member')})"
@@ -166,19 +172,36 @@ def _counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def _policies_by_set(change: Difference) -> Mapping[str, set[str]]:
-    """Base name of each set to the policies that the comments of its rules name, before and after."""
-    policies: defaultdict[str, set[str]] = defaultdict(set)
+def _rules_by_set(change: Difference) -> Mapping[str, list[Rule]]:
+    """Base name of each set to its rules, before and after."""
+    found: defaultdict[str, list[Rule]] = defaultdict(list)
     for chains in (change.target.chains, change.table.chains):
         for rule in (rule for rules in chains.values() for rule in rules):
             for name in rule.sets:
-                policies[base_name(name)].update(_named(rule))
-    return policies
+                found[base_name(name)].append(rule)
+    return found
 
 
 def _policies(rules: Iterable[Rule]) -> str:
-    return ", ".join(sorted({name for rule in rules for name in _named(rule)}))
+    """Those that the comments of the rules name, as many as fit into a line, and how many more there are (at least)."""
+    known: set[str] = set()
+    count = 0
+    for rule in rules:
+        *names, last = rule.comment.split(", ")
+        if more := _MORE.fullmatch(last):
+            count = max(count, len(names) + int(more[1]))
+        else:
+            names.append(last)
+        known.update(name for name in names if name)
+    return _cut(sorted(known), max(count, len(known)))
 
 
-def _named(rule: Rule) -> Iterator[str]:
-    return (name for name in rule.comment.split(", ") if name)
+def _cut(names: list[str], count: int) -> str:
+    """A list of ``count`` names, cut between two where it is long; the first one always stands."""
+    kept = length = 0
+    for name in names:
+        length += len(name) + len(", ")
+        if kept and length > _LONGEST_NAMES:
+            break
+        kept += 1
+    return ", ".join([*names[:kept], *([f"+{count - kept} more"] if count > kept else [])])

@@ -40,6 +40,11 @@ class SetChange:
         """Room for fewer members than it should have; more is none of our concern."""
         return bool(self.live and self.wanted and self.live.maxelem < self.wanted.maxelem)
 
+    @property
+    def overflows(self) -> bool:
+        """Whether it has no room for old and new members together, as it would need to be changed in place."""
+        return self.is_too_small or bool(self.live and len(self.live.members) + len(self.added) > self.live.maxelem)
+
 
 @dataclass(frozen=True, slots=True)
 class ChainChange:

@@ -12,7 +12,7 @@ from itertools import islice
 from .exchange import Reply
 from .ipset_text import IpsetTextError, parse_sets
 from .iptables_text import IptablesTextError, parse_table
-from .state import LEGACY, NFT, Kernel, Set, Table
+from .state import LEGACY, NFT, VARIANTS, Kernel, Set, Table
 
 # What the parts of a state begin with in a reply; "#sets" is the state's own first line.
 _COUNTS, _MEMBERS, _HOSTS, _SETS = b"#counts\n", b"#members\n", b"#hosts\n", b"#sets\n"
@@ -98,6 +98,19 @@ _OBSTACLES = {
 }
 
 
+# What ipset says when it comes to a set that it cannot print; after that it prints no other.
+_OF_ANOTHER_IPSET = ("not supported by userspace", "ipset library does not support")
+
+
+def refuse_errors(errors: Iterable[str]) -> None:
+    """Raise :class:`NodeError` where the node's script has given up, for these reasons."""
+    text = "; ".join(errors)
+    if any(words in text for words in _OF_ANOTHER_IPSET):
+        raise NodeError(f"a set on the node is of another ipset, and of a kind that the node's own cannot list: {text}")
+    if text:
+        raise NodeError(text)
+
+
 def choose_variant(facts: Facts, option: str) -> str:
     """The iptables variant to enforce with: the option, else kube-proxy's, else the one with rules, else the default.
 
@@ -121,11 +134,25 @@ def choose_variant(facts: Facts, option: str) -> str:
     return facts.default_variant
 
 
-def refuse_incompatible(facts: Facts, variants: Iterable[str]) -> None:
-    """Raise :class:`NodeError` when the filter table of one of ``variants`` can't be read by iptables."""
-    for variant in variants:
-        if variant in facts.incompatible:
-            raise NodeError(f"the table filter of {variant} is incompatible: native nftables rules are in it")
+def refuse_incompatible(facts: Facts, variant: str) -> None:
+    """Raise :class:`NodeError` when the filter table of ``variant`` can't be read by iptables."""
+    if variant in facts.incompatible:
+        raise NodeError(f"the table filter of {variant} is incompatible: native nftables rules are in it")
+
+
+def removal_warnings(facts: Facts) -> list[str]:
+    """Of the variant that can't be read, where all that is ours is to go.
+
+    Raises :class:`NodeError` where the node remembers to enforce with it: our rules are in it, and stay in force. In
+    another variant there is something of ours only where the node went over from it and it was not cleared.
+    """
+    refuse_incompatible(facts, facts.applied.variant)
+    return [
+        f"the table filter of {variant} is incompatible: native nftables rules are in it, so rules of ours that may be "
+        "there stay. Remove the native ones, then run remove.yml again"
+        for variant in VARIANTS
+        if variant in facts.incompatible
+    ]
 
 
 def refuse_unless_enforceable(facts: Facts) -> None:

@@ -9,6 +9,8 @@ deny never passes, whichever point of the steps it meets.
   each rule every state between is the old or the new one.
 * Where the rules around a set change too, that is not enough (an old rule would see new members), so the
   set is built whole under another twin's name, and one iptables-restore switches rules and sets together.
+  So is a set without room for old and new members: `ipset swap` would do as well, but the kernel refuses it
+  as long as anybody lists the set.
 * What nothing refers to any more goes last.
 """
 
@@ -109,7 +111,7 @@ class _FreeNames:
 
 
 def _rebuilt(change: Difference) -> frozenset[str]:
-    """The sets that are built whole under another name, because their rules change with them."""
+    """The sets that are built whole under another name: they have no room, or their rules change with them."""
     affected = _affected_chains(change)
     bases = {name: base for base, name in change.live.items()}
     used = {
@@ -123,7 +125,8 @@ def _rebuilt(change: Difference) -> frozenset[str]:
     return frozenset(
         each.base
         for each in change.sets
-        if each.wanted and (each.live is None or each.of_wrong_type or each.base in used or each.base in together)
+        if each.wanted
+        and (each.live is None or each.of_wrong_type or each.overflows or each.base in used or each.base in together)
     )
 
 
@@ -149,24 +152,17 @@ def _grow(change: Difference, names: Mapping[str, str], free: _FreeNames) -> Ste
         name = names[each.base]
         if each.live is None or name != each.live.name:
             made.append(name)
-            lines += _build(name, each.wanted, each.live, each.wanted.members)
-            continue
-        undo += [f"del {name} {member}" for member in sorted(each.added)]
-        both = each.live.members | each.wanted.members
-        if each.is_too_small or len(both) > each.live.maxelem:
-            temporary = free.take(each.base)
-            made.append(temporary)
-            lines += _build(temporary, each.wanted, each.live, both)
-            lines += [f"swap {temporary} {name}", f"destroy {temporary}"]
+            lines += _build(name, each.wanted, each.live)
         else:
             lines += [f"add {name} {member}" for member in sorted(each.added)]
+            undo += [f"del {name} {member}" for member in sorted(each.added)]
     lines = [*(f"destroy {name}" for name in free.cleared), *lines]
     return Step("sets: build and grow", IPSET, "", _text(lines), _text(undo), tuple(made))
 
 
-def _build(name: str, wanted: Set, live: Set | None, members: frozenset[str]) -> list[str]:
-    maxelem = max(wanted.maxelem, maxelem_for(len(members)), live.maxelem if live else 0)
-    return [create_line(name, wanted, maxelem), *(f"add {name} {member}" for member in sorted(members))]
+def _build(name: str, wanted: Set, live: Set | None) -> list[str]:
+    maxelem = max(wanted.maxelem, maxelem_for(len(wanted.members)), live.maxelem if live else 0)
+    return [create_line(name, wanted, maxelem), *(f"add {name} {member}" for member in sorted(wanted.members))]
 
 
 def _switch(change: Difference, names: Mapping[str, str]) -> tuple[Step, ...]:
