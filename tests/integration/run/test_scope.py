@@ -206,7 +206,7 @@ def test_a_node_with_something_left_to_do_is_visited_again(runs: Runs) -> None:
     runs.lab.delete(FROM_CLIENTS)
     output = runs.enforce()
     assert runs.visited == [FIRST, SECOND]
-    assert "stays, because a rule that is not ours uses it" in " ".join(output.text.split())
+    assert "stays, because a rule or a program that is not ours uses it" in " ".join(output.text.split())
     assert runs.records() == [SECOND]
     assert runs.changed() == [FIRST]
 

@@ -129,7 +129,7 @@ def test_what_a_plugin_leaves_running_is_not_waited_for(tmp_path: Path, daemon: 
 @pytest.mark.parametrize(
     ("then", "timeout", "words"),
     [
-        ("print('Enter the code ABC', file=sys.stderr, flush=True); time.sleep(600)", 3, "said: Enter the code ABC"),
+        ("print('Enter the code ABC', file=sys.stderr, flush=True); time.sleep(600)", 10, "said: Enter the code ABC"),
         ("sys.exit(print('no session', file=sys.stderr) or 4)", 20, "ended with 4, and said: no session"),
     ],
 )
@@ -211,11 +211,11 @@ def test_a_specification_that_cannot_be_run_is_named(tmp_path: Path, specificati
     assert words in str(caught.value)
 
 
-def test_without_a_place_for_its_output_it_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    with pytest.raises(AuthError, match=f"without a file for its output: {tmp_path}/gone: No such file or directory$"):
-        run(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')", installHint="Install it.")
-    assert not (tmp_path / "started").exists()
+def test_a_plugin_may_write_to_its_streams_by_their_names(tmp_path: Path) -> None:
+    """Each time a shell opens them so, a file would begin anew."""
+    by_name = "subprocess.run(['sh', '-c', 'echo one >/dev/stderr; echo two >/dev/stderr'])"
+    with pytest.raises(AuthError, match=r"and said: one two$"):
+        run(tmp_path, f"import subprocess, sys; {by_name}; sys.exit(3)")
 
 
 def test_in_a_kubeconfig_it_is_told_of_the_cluster_and_its_error_names_the_user(tmp_path: Path) -> None:

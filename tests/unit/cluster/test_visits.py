@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.npm.netpol.plugins.plugin_utils import visits
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient
-from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps import ConfigMapStore, Place, StoreError
+from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps import (
+    ConfigMapStore,
+    DamagedError,
+    Place,
+    StoreError,
+)
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import ALL, CHANGED, Record, Records
 from ansible_collections.npm.netpol.plugins.plugin_utils.shared_records import BLOB
 from lab.api import ApiServer, Fault
@@ -385,3 +390,19 @@ def test_two_beginnings_at_once_find_each_other(api: ApiServer, new_run: MakeRun
         assert run.visit(RECORD, scope=ALL)
     assert first.end() == second.end() == []
     assert new_run().begin({"n1": RECORD})[0] == ["n1"]
+
+
+def test_what_a_first_try_met_is_not_told_after_a_second_that_did_not(
+    api: ApiServer, new_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert whole_run(new_run())
+    api.faults.add(Fault("status", resource="configmaps", verb="update", code=409, times=1))
+    read, first = ConfigMapStore.read, iter([True])
+
+    def damaged_at_first(store: ConfigMapStore, name: str) -> bytes | None:
+        if next(first, False):
+            raise DamagedError("a part of it is gone")
+        return read(store, name)
+
+    monkeypatch.setattr(ConfigMapStore, "read", damaged_at_first)
+    assert new_run().begin({"n1": None}) == (["n1"], [])

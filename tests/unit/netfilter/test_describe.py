@@ -9,6 +9,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.describe impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.difference import Difference, difference
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.ipset_text import parse_sets
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.iptables_text import parse_table
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import comment
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import IPV4, NFT, Kernel, Target
 
 WANTED_SETS = ["create npm-4-x hash:ip maxelem 65536", "add npm-4-x 10.0.0.1", "add npm-4-x 10.0.0.2"]
@@ -104,8 +105,9 @@ def named(*comments: str) -> str:
 
 def test_a_line_names_as_many_policies_as_a_comment_and_counts_the_rest() -> None:
     names = [f"shop/{number:03d}-{'x' * 40}" for number in range(200)]
-    assert named(*reversed(names)) == f"{', '.join(names[:5])}, +195 more"
-    assert named(*names[:5]) == ", ".join(names[:5])
+    assert named(*reversed(names)) == f"{', '.join(names[:4])}, +196 more"
+    assert f'"{named(*names)}"' in comment(names)
+    assert named(*names[:4]) == ", ".join(names[:4])
     longest = "n/" + "x" * 253
     assert named(longest, "shop/z") == f"{longest}, +1 more"
 

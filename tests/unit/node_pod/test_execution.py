@@ -286,14 +286,14 @@ def test_a_node_that_is_lost_ends_what_pings_would_keep_up(serve: Serve, monkeyp
 
 
 def test_nobody_looks_after_a_node_whose_command_says_something(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "_QUIET", 2.0)
+    monkeypatch.setattr(execution, "_QUIET", 5.0)
 
     def behave(peer: Peer) -> None:
         peer.accept()
         peer.ready()
         word = peer.word()
         for _ in range(5):
-            time.sleep(0.6)
+            time.sleep(1.2)
             peer.send(STDOUT, b".")
         peer.end(word)
 

@@ -215,6 +215,12 @@ def test_a_doubt_makes_no_pod_younger(
 def test_a_pod_whose_node_is_silent_is_lost(api: ApiServer, make: Callable[..., HelperPod]) -> None:
     name = make().ensure()
     assert make().loss(name) == ""
+    # A look that is tried again would keep whoever listens to the command.
+    api.faults.add(Fault("status", resource="pods", verb="get", code=503, times=1))
+    other = make()
+    other._client._retries = 3
+    assert other.loss(name) == ""
+    assert api.requests.all()[-1].code == 503
     unready = {"conditions": [{"type": "Ready", "status": "False"}]}
     api.store.patch("pods", name, {"status": unready}, NAMESPACE)
     assert make().loss(name) == "nothing is heard of the helper pod's node any more"
@@ -265,6 +271,14 @@ def test_one_pod_that_cannot_be_deleted_keeps_no_other(api: ApiServer, make: Cal
         reaper.remove(own._client, NAMESPACE, own._run.id)
     assert len(pods(api)) == 1
     assert reaper.remove(own._client, NAMESPACE, own._run.id) == 1
+
+
+@pytest.mark.usefixtures("started")
+def test_a_pod_that_is_going_is_not_deleted_again(api: ApiServer, make: Callable[..., HelperPod]) -> None:
+    own = make(run="mine")
+    name = own.ensure()
+    api.store.terminate("pods", name, NAMESPACE, 30)
+    assert reaper.remove(own._client, NAMESPACE, own._run.id) == 0
 
 
 @pytest.mark.usefixtures("started")
@@ -353,7 +367,7 @@ def test_what_fails_and_is_tried_again_has_its_time(
 ) -> None:
     kubelet(waiting("ImagePullBackOff", "pull QPS exceeded"))
     made: list[str] = []
-    thread = threading.Thread(target=lambda: made.append(make().ensure()))
+    thread = threading.Thread(target=lambda: made.append(make(timeout=30).ensure()))
     thread.start()
     (pod,) = wait_for(lambda: [each for each in pods(api) if "containerStatuses" in (each.get("status") or {})])
     time.sleep(0.8)

@@ -18,8 +18,8 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.model.ruleset import (
     Target,
     Verdict,
 )
+from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.names_in_a_line import LONGEST
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
-    COMMENT_LIMIT,
     Rendered,
     RenderedSet,
     Renderer,
@@ -179,7 +179,7 @@ def test_rule_40_a_name_longer_than_a_comment_is_cut() -> None:
     assert alone.endswith('..."')
     assert with_more.endswith('..., +2 more"')
     for text in (alone, with_more):
-        assert len(text.split('"')[1]) == COMMENT_LIMIT
+        assert len(text.split('"')[1]) == LONGEST
 
 
 @given(st.lists(st.text(max_size=400), max_size=60))
@@ -190,7 +190,7 @@ def test_no_name_breaks_out_of_its_comment(names: list[str]) -> None:
     prefix, _, content = text.partition("--comment ")
     assert prefix == " -m comment "
     inner = content[1:-1] if content.startswith('"') else content
-    assert len(inner.encode()) <= COMMENT_LIMIT
+    assert len(inner.encode()) <= LONGEST
     assert not set(inner) & set("\"'\\\n\r\t`$")
 
 

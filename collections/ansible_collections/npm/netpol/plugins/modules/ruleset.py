@@ -16,6 +16,8 @@ description:
   - It judges a node by the kernel's own state each time, never by a remembered file alone. A rule or a member that
     somebody added, removed, edited or moved is found, named and put right. Only with O(scope=changed) it leaves nodes
     out by what it remembers.
+  - A machine whose boot ID is not the one that the cluster knows of the node (C(status.nodeInfo.bootID)) is another
+    one, or has booted since. Nothing is changed on it, and the host fails. Removal does not ask.
   - A node that is in sync costs one exchange, one that is not costs two. What fails leaves the last good rules in
     force.
   - Runs on the controller and reaches the node through its connection. The node needs a POSIX shell, coreutils, grep,

@@ -58,6 +58,8 @@ def begin(
     def change() -> bytes | None:
         nonlocal found, visited, complete
         complete = False
+        # Of an earlier try.
+        warnings.clear()
         found = _read(store, warnings)
         complete = not warnings
         visited = {node for node, record in wanted.items() if not (record and _is_held(record, found))}

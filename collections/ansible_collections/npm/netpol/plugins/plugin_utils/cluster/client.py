@@ -126,12 +126,12 @@ class ApiClient:
     def close(self) -> None:
         self._transport.close()
 
-    def get(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Any:
-        """The JSON value at ``path``.
+    def get(self, path: str, query: Iterable[tuple[str, str]] = (), *, retries: int | None = None) -> Any:
+        """The JSON value at ``path``. ``retries``: those of the client unless others are given.
 
         Raises :class:`ApiError`, without the credentials in it.
         """
-        return self._patiently(_target(path, query), lambda target: self._send("GET", target))
+        return self._patiently(_target(path, query), lambda target: self._send("GET", target), retries)
 
     def create(self, path: str, item: Mapping[str, Any]) -> Any:
         """Add an object to the list at ``path`` and return it as the API keeps it.

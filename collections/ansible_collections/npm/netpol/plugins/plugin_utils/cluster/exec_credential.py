@@ -12,18 +12,19 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
+import threading
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from .connection import AuthError, Credentials, no_temporary_file, without
+from .connection import AuthError, Credentials, without
 
 TIMEOUT = 60.0
 
 _API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _LONGEST_QUOTE = 600
+# A process that has ended has written all; it is only to be read.
+_LAST_WORDS = 0.5
 # A JSON Web Token: what a plugin prints on its error output may quote one.
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 
@@ -97,41 +98,48 @@ def _output(
     timeout: float,
 ) -> str:
     """What the plugin prints. ``secrets``: what it was given and may repeat on its error output."""
-    with ExitStack() as files:
-        try:
-            # Files: the end of a pipe comes only when all that the plugin leaves running has ended too.
-            output, complaint = (files.enter_context(tempfile.TemporaryFile()) for _stream in range(2))
-        except OSError as error:
-            raise AuthError(
-                f"{who} cannot be started without a file for its output: {no_temporary_file(error)}"
-            ) from error
-        try:
-            # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
-            process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=complaint,
-                env=dict(environment),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise AuthError(f"{who} cannot be started: {error.strerror}{_hint(hint)}") from error
-        try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            said = _quote(_written(complaint), secrets)
-            raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
-        if code:
-            raise AuthError(f"{who} ended with {code}{_quote(_written(complaint), secrets)}{_hint(hint)}")
-        return _written(output)
+    try:
+        # In a session of its own it has no terminal to ask on, and all that it starts can be ended with it.
+        process = subprocess.Popen(  # noqa: S603 (the kubeconfig names the command; no shell)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise AuthError(f"{who} cannot be started: {error.strerror}{_hint(hint)}") from error
+    output, complaint = (_Heard(cast(IO[bytes], pipe)) for pipe in (process.stdout, process.stderr))
+    try:
+        code = process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        said = _quote(complaint.text(), secrets)
+        raise AuthError(f"{who} did not end within {timeout:g} s{said}; {_NON_INTERACTIVE}") from error
+    if code:
+        raise AuthError(f"{who} ended with {code}{_quote(complaint.text(), secrets)}{_hint(hint)}")
+    return output.text()
 
 
-def _written(file: IO[bytes]) -> str:
-    # Without a move in the file: its position is also that of whoever still writes to it.
-    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+class _Heard:
+    """What comes out of a pipe, in a thread: its end comes only when all that the plugin leaves running has ended."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._data = bytearray()
+        self._thread = threading.Thread(target=self._read, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while data := os.read(pipe.fileno(), 65536):
+                self._data += data
+
+    def text(self) -> str:
+        """All that the plugin wrote, once it has ended."""
+        self._thread.join(_LAST_WORDS)
+        return bytes(self._data).decode(errors="replace")
 
 
 def _credentials(output: str, version: str, who: str) -> Credentials:

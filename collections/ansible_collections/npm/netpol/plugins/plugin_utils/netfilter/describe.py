@@ -4,21 +4,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..model.names import EGRESS_CHAIN, INGRESS_CHAIN, is_of_dispatch
 from .difference import ChainChange, Difference, SetChange
 from .dispatch import chains_by_address, networks_by_part
+from .names_in_a_line import MORE, listed
 from .state import IPV4, Rule, base_name
 
 LONGEST_LIST = 100
-# In characters, like the longest comment of a rule.
-_LONGEST_NAMES = 255
-
-# How the comment of a rule ends where it has no room for all its names.
-_MORE = re.compile(r"\+(\d+) more")
 
 _BASES = (EGRESS_CHAIN, INGRESS_CHAIN)
 _FAMILY_NAMES = {IPV4: "IPv4"}
@@ -188,20 +183,9 @@ def _policies(rules: Iterable[Rule]) -> str:
     count = 0
     for rule in rules:
         *names, last = rule.comment.split(", ")
-        if more := _MORE.fullmatch(last):
+        if more := MORE.fullmatch(last):
             count = max(count, len(names) + int(more[1]))
         else:
             names.append(last)
         known.update(name for name in names if name)
-    return _cut(sorted(known), max(count, len(known)))
-
-
-def _cut(names: list[str], count: int) -> str:
-    """A list of ``count`` names, cut between two where it is long; the first one always stands."""
-    kept = length = 0
-    for name in names:
-        length += len(name) + len(", ")
-        if kept and length > _LONGEST_NAMES:
-            break
-        kept += 1
-    return ", ".join([*names[:kept], *([f"+{count - kept} more"] if count > kept else [])])
+    return listed(sorted(known), max(count, len(known)))

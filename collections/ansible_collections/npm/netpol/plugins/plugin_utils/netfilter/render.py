@@ -23,14 +23,11 @@ from ..model.ruleset import Chain, Direction, Family, PeerSet, Rule, Ruleset, Se
 from . import dispatch
 from .ipset_text import IpsetTextError, maxelem_for, parse_sets
 from .iptables_text import IptablesTextError, parse_table
+from .names_in_a_line import LONGEST, MOST_NAMES, listed
 
 IPSET_TEMPLATE = "ipset.j2"
 IPTABLES_TEMPLATE = "iptables.j2"
 
-# Longer than this, iptables cuts a comment without a word, and no comparison ever matches again.
-COMMENT_LIMIT = 255
-# More names than this never fit, each with a comma and a space: thousands of policies may stand behind one rule.
-_MOST_NAMES = COMMENT_LIMIT // 3 + 1
 # What one multiport match takes; a range counts twice.
 _MULTIPORT_SLOTS = 15
 
@@ -239,22 +236,13 @@ def comment(names: Iterable[str]) -> str:
     given = [name for name in names if name]
     if not given:
         return ""
-    words = [_NOT_IN_A_COMMENT.sub("?", name) for name in given[:_MOST_NAMES]]
-    kept = len(words)
-    text = _listed(words, kept, len(given))
-    while len(text) > COMMENT_LIMIT and kept > 1:
-        kept -= 1
-        text = _listed(words, kept, len(given))
-    if len(text) > COMMENT_LIMIT:
+    words = [_NOT_IN_A_COMMENT.sub("?", name) for name in given[:MOST_NAMES]]
+    text = listed(words, len(given))
+    if len(text) > LONGEST:
         tail = f"...{text[len(words[0]) :]}"
-        text = words[0][: COMMENT_LIMIT - len(tail)] + tail
+        text = words[0][: LONGEST - len(tail)] + tail
     quoted = text if _NEEDS_NO_QUOTES.fullmatch(text) else f'"{text}"'
     return f" -m comment --comment {quoted}"
-
-
-def _listed(words: list[str], kept: int, count: int) -> str:
-    listed = ", ".join(words[:kept])
-    return listed if kept == count else f"{listed}, +{count - kept} more"
 
 
 def port_matches(protocol: str, ports: tuple[tuple[int, int], ...]) -> list[str]:

@@ -96,9 +96,12 @@ class HelperPod:
         return fate
 
     def loss(self, name: str) -> str:
-        """Why nothing can run in a pod any more, in words; empty when something can, or nobody can tell."""
+        """Why nothing can run in a pod any more, in words; empty when something can, or nobody can tell.
+
+        Meanwhile nobody may be listening to a command: so the API is asked once.
+        """
         try:
-            pod = self._client.get(self.path(name))
+            pod = self._client.get(self.path(name), retries=0)
         except ApiError as error:
             return "the helper pod is gone: it was deleted or evicted" if error.status == _NOT_FOUND else ""
         state = pod_state.of(pod)

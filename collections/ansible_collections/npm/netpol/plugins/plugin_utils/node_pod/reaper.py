@@ -47,7 +47,7 @@ def start(parameters: Mapping[str, Any], namespace: str, run: str, main_process:
         "main_process": main_process,
     }
     process = subprocess.Popen(  # noqa: S603 (ourselves)
-        [sys.executable, "-c", _START],
+        [sys.executable, "-P", "-c", _START],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -70,7 +70,8 @@ def main() -> None:
         os.chdir(told["directory"])
     try:
         with ApiClient(partial(auth.connect, told["parameters"], os.environ)) as client:
-            remove(client, told["namespace"], told["run"])
+            with contextlib.suppress(ApiError):
+                remove(client, told["namespace"], told["run"])
             time.sleep(_LOOK_AGAIN)
             remove(client, told["namespace"], told["run"])
     except (AuthError, ApiError):
@@ -88,7 +89,10 @@ def remove(client: ApiClient, namespace: str, run: str) -> int:
     doomed = [
         pod["metadata"]["name"]
         for pod in pods
-        if pod["metadata"]["labels"].get(manifest.RUN_LABEL) == run or (pod.get("status") or {}).get("phase") in _ENDED
+        if "deletionTimestamp" not in pod["metadata"]
+        and (
+            pod["metadata"]["labels"].get(manifest.RUN_LABEL) == run or (pod.get("status") or {}).get("phase") in _ENDED
+        )
     ]
     failure: ApiError | None = None
     for name in doomed:
