@@ -262,9 +262,11 @@ class Lab(LiveCluster):
         return done
 
     def popen_in(self, place: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-        """Start and go on; ``options`` are Popen's, ``env`` is added to :meth:`environment`."""
+        """Start, and go on once it is there; ``options`` are Popen's, ``env`` is added to :meth:`environment`."""
         environment = self.environment() | dict(options.pop("env", None) or {})
-        return subprocess.Popen(self.command(place, argv), env=environment, text=True, **options)
+        process = subprocess.Popen(self.command(place, argv), env=environment, text=True, **options)
+        netns.wait_inside(process, self.namespace(place))
+        return process
 
     def ssh(self, node: str, command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the command line from ``ctl`` over SSH as the unprivileged user; ``options``: those of :meth:`run_in`."""

@@ -136,6 +136,16 @@ def processes(namespaces: Collection[str]) -> set[int]:
     return found - {os.getpid()}
 
 
+def wait_inside(process: subprocess.Popen[str], namespace: str, patience: float = 10.0) -> None:
+    """Until the process has entered the namespace, or ended: before, whoever ends what runs there would miss it."""
+    deadline = time.monotonic() + patience
+    while process.poll() is None and process.pid not in processes([namespace]):
+        if time.monotonic() > deadline:
+            process.kill()
+            raise LabError(f"{process.args} did not enter {namespace}")
+        time.sleep(0.001)
+
+
 def end_processes(namespaces: Collection[str], patience: float = 10.0) -> None:
     """Kill what runs in the namespaces and wait until it is gone."""
     deadline = time.monotonic() + patience

@@ -125,6 +125,7 @@ def test_down_ends_what_still_runs_in_a_pod_and_in_a_node(lab_id: str) -> None:
 def test_a_pod_that_goes_takes_its_processes_and_its_namespace(lab_id: str) -> None:
     with Lab.up(lab_id, SPEC, api=None) as lab:
         process = lab.popen_in("a/x", ["sleep", "1000"])
+        assert process.pid in netns.processes([lab.namespace("a/x")])
         lab.remove_pod("a/x")
         assert process.wait(5) == -signal.SIGKILL
         assert netns.existing(f"{netns.prefix(lab_id)}pod-") == [netns.pod_namespace(lab_id, "a/y")]
