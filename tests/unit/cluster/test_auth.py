@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -210,11 +212,23 @@ def test_data_of_a_kubeconfig_may_be_wrapped(environment: dict[str, str], ending
 
 
 @pytest.mark.parametrize("content", ["", " \n"])
-def test_an_empty_token_file_is_not_nobody(tmp_path: Path, environment: dict[str, str], content: str) -> None:
-    written(tmp_path / "token", content)
-    path = written(tmp_path / "config", config({"tokenFile": "token"}))
-    with pytest.raises(AuthError, match="user 'u': tokenFile: token is empty"):
-        auth.connect({"kubeconfig": path}, environment)
+@pytest.mark.parametrize(
+    ("named", "place"),
+    [
+        ({"kubeconfig": config({"tokenFile": "FILE"})}, "user 'u': tokenFile"),
+        ({"kubeconfig": config(cluster={"certificate-authority": "FILE"})}, "certificate-authority"),
+        ({"kubeconfig": config({"client-certificate": "FILE", "client-key": "FILE"})}, "client-certificate"),
+        ({"host": HOST, "ca_cert": "FILE"}, "ca_cert"),
+        ({"host": HOST, "client_cert": "FILE", "client_key": "FILE"}, "client_cert"),
+    ],
+)
+def test_an_empty_file_is_not_taken_for_none(
+    tmp_path: Path, environment: dict[str, str], content: str, named: dict[str, Any], place: str
+) -> None:
+    file = written(tmp_path / "file", content)
+    parameters = json.loads(json.dumps(named).replace("FILE", str(file)))
+    with pytest.raises(AuthError, match=f"{re.escape(place)}: {re.escape(str(file))} is empty"):
+        auth.connect(parameters, environment)
 
 
 def test_a_token_file_comes_before_a_token_and_can_be_read_again(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -34,7 +34,7 @@ def connect(
         base,
         credentials=credentials,
         impersonation=_impersonation(options) or base.impersonation,
-        ca=kubeconfig.read_text(Path(options.ca_cert).expanduser(), "ca_cert") if options.ca_cert else base.ca,
+        ca=kubeconfig.read_filled(Path(options.ca_cert).expanduser(), "ca_cert") if options.ca_cert else base.ca,
         verify=base.verify if options.validate_certs is None else options.validate_certs,
         server_name=options.tls_server_name or base.server_name,
         proxy=_proxy(options, base, environment),
@@ -96,14 +96,12 @@ def _files(options: Options, environment: Mapping[str, str]) -> list[Path]:
 def _in_cluster(environment: Mapping[str, str], service_account: Path) -> Connection:
     host, port = environment["KUBERNETES_SERVICE_HOST"], environment.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    token = kubeconfig.read_text(service_account / "token", "the pod's service account").strip()
-    if not token:
-        raise AuthError(f"the pod's service account: {service_account / 'token'} is empty")
+    token = kubeconfig.read_filled(service_account / "token", "the pod's service account").strip()
     return Connection(
         host=url(server, "KUBERNETES_SERVICE_HOST"),
         source="the pod's service account",
         credentials=Credentials(token=token, renewable=True),
-        ca=kubeconfig.read_text(service_account / "ca.crt", "the pod's service account"),
+        ca=kubeconfig.read_filled(service_account / "ca.crt", "the pod's service account"),
     )
 
 
@@ -115,8 +113,8 @@ def _explicit_credentials(options: Options) -> Credentials:
         token=(options.api_key or "").strip(),
         username=options.username or "",
         password=options.password or "",
-        certificate=kubeconfig.read_text(Path(certificate).expanduser(), "client_cert") if certificate else "",
-        key=kubeconfig.read_text(Path(key).expanduser(), "client_key") if key else "",
+        certificate=kubeconfig.read_filled(Path(certificate).expanduser(), "client_cert") if certificate else "",
+        key=kubeconfig.read_filled(Path(key).expanduser(), "client_key") if key else "",
     )
 
 

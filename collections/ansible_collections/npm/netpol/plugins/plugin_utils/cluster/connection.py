@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -68,12 +67,6 @@ def without(secrets: Iterable[str], text: str) -> str:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "(secret)")
     return text
-
-
-def no_temporary_file(error: OSError) -> str:
-    """Why there is none, with the directory."""
-    # Without any usable directory there is none to name: Python's own words list those that it tried.
-    return f"{tempfile.tempdir}: {error.strerror}" if tempfile.tempdir else str(error.strerror)
 
 
 def url(value: str, what: str) -> str:

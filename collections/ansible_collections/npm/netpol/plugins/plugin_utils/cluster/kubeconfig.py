@@ -49,7 +49,7 @@ class _Entry:
         return self.file(field_name, path) if path else ""
 
     def file(self, field_name: str, path: str) -> str:
-        return read_text(self.directory / Path(path).expanduser(), f"{self.where}: {field_name}")
+        return read_filled(self.directory / Path(path).expanduser(), f"{self.where}: {field_name}")
 
 
 @dataclass(slots=True)
@@ -150,6 +150,14 @@ def read_text(path: Path, what: str) -> str:
         raise AuthError(f"{what}: {path}: is not text") from error
 
 
+def read_filled(path: Path, what: str) -> str:
+    """:func:`read_text` of a file that somebody names on purpose: an empty one is not taken for none."""
+    text = read_text(path, what)
+    if not text.strip():
+        raise AuthError(f"{what}: {path} is empty")
+    return text
+
+
 def _is_there(path: Path) -> bool:
     try:
         path.stat()
@@ -178,9 +186,7 @@ def _credentials(user: _Entry, cluster: Mapping[str, Any], environment: Mapping[
         raise AuthError(f"{user.where}: only one of client-certificate and client-key is there")
     token_file, token = user.text("tokenFile"), user.text("token")
     if token_file:
-        token = user.file("tokenFile", token_file).strip()
-        if not token:
-            raise AuthError(f"{user.where}: tokenFile: {token_file} is empty")
+        token = user.file("tokenFile", token_file)
     if token:
         return Credentials(token.strip(), certificate=certificate, key=key, renewable=bool(token_file))
     if user.text("username"):

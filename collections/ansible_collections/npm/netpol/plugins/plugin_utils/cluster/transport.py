@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from .connection import AuthError, Connection, no_temporary_file, without
+from .connection import AuthError, Connection, without
 
 try:
     import urllib3
@@ -366,8 +366,14 @@ def _load_certificate(context: ssl.SSLContext, connection: Connection) -> None:
     except OSError as error:
         raise AuthError(
             f"{connection.source}: the client's certificate and key cannot be put into a file for a moment: "
-            f"{no_temporary_file(error)}"
+            f"{_no_temporary_file(error)}"
         ) from error
+
+
+def _no_temporary_file(error: OSError) -> str:
+    """Why there is none, with the directory."""
+    # Without any usable directory there is none to name: Python's own words list those that it tried.
+    return f"{tempfile.tempdir}: {error.strerror}" if tempfile.tempdir else str(error.strerror)
 
 
 def _no_passphrase() -> str:
