@@ -10,6 +10,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def machine() -> dict[str, Any]:
         "memory GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "Linux": platform.release(),
         "Python": platform.python_version(),
-        "ansible-core": _version("ansible", "--version"),
+        "ansible-core": version("ansible-core"),
         "iptables": _version("iptables", "--version"),
         "ipset": _version("ipset", "--version"),
         "load before": round(os.getloadavg()[0], 1),
