@@ -72,7 +72,8 @@ def _up(options: argparse.Namespace) -> None:
     api = None if options.no_api else ("--tls",)
     lab = Lab.up(options.id, spec, keep=True, api=api, progress=lambda text: print(f"  {text}", flush=True))
     print(f"Lab {lab.id} is up after {time.monotonic() - start:.1f} s. Its files: {lab.directory}")
-    print("Next: status, probe, shell POD, exec -- ansible npm_nodes -m raw -a id; and down when you are done.")
+    print(f"Next: ./dev lab --id {lab.id} status, probe, shell POD, exec -- ansible-playbook playbooks/enforce.yml;")
+    print("and down when you are done.")
 
 
 def _spec(options: argparse.Namespace) -> LabSpec:
