@@ -127,12 +127,15 @@ def test_removal_takes_what_can_be_read_and_warns_of_the_rest(wired: Network) ->
     assert not each.path("/run/npm-netpol/applied").exists()
 
 
-def test_removal_is_refused_where_our_rules_cannot_be_read(plain: Node) -> None:
+def test_removal_and_the_other_variant_are_refused_where_our_rules_cannot_be_read(plain: Node) -> None:
     """The node remembers that they are there: it enforces them, and to have removed the rest would say otherwise."""
     settle(plain, TARGET)
     add_native_rules(plain)
     refused(plain, "the table filter of nft is incompatible", None)
     assert plain.path("/run/npm-netpol/applied").exists()
+    hint(plain, "legacy")
+    refused(plain, "the table filter of nft is incompatible", TARGET)
+    assert "NPM-" not in plain.run("iptables-legacy-save")
     plain.run("nft", "delete rule ip filter FORWARD handle " + native_handle(plain))
     assert settle(plain, None).warnings == []
     assert plain.sets() == ""

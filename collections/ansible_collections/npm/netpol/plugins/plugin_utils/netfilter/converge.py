@@ -164,6 +164,7 @@ class _Run:
         if self._wanted is None:
             # Everything of ours goes, in either variant: nothing to choose.
             self.result.variant = facts.default_variant
+            refuse_incompatible(facts, facts.applied.variant)
             self.result.warnings = removal_warnings(facts)
             return
         self.result.variant = choose_variant(facts, self._options.variant)

@@ -135,18 +135,22 @@ def choose_variant(facts: Facts, option: str) -> str:
 
 
 def refuse_incompatible(facts: Facts, variant: str) -> None:
-    """Raise :class:`NodeError` when the filter table of ``variant`` can't be read by iptables."""
-    if variant in facts.incompatible:
-        raise NodeError(f"the table filter of {variant} is incompatible: native nftables rules are in it")
+    """Raise :class:`NodeError` when iptables can't read a filter table that it has to.
+
+    Those are the one of ``variant`` and the one that the node remembers to enforce with: rules of ours are in it, and
+    stay in force when the node goes over to the other or is cleared.
+    """
+    for each in (variant, facts.applied.variant):
+        if each in facts.incompatible:
+            raise NodeError(f"the table filter of {each} is incompatible: native nftables rules are in it")
 
 
 def removal_warnings(facts: Facts) -> list[str]:
     """Of the variant that can't be read, where all that is ours is to go.
 
-    Raises :class:`NodeError` where the node remembers to enforce with it: our rules are in it, and stay in force. In
-    another variant there is something of ours only where the node went over from it and it was not cleared.
+    It isn't the one that the node enforces with: something of ours is there only where the node went over from it and
+    it was not cleared.
     """
-    refuse_incompatible(facts, facts.applied.variant)
     return [
         f"the table filter of {variant} is incompatible: native nftables rules are in it, so rules of ours that may be "
         "there stay. Remove the native ones, then run remove.yml again"
