@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,26 @@ def test_what_is_removed_is_forgotten(containers: Containers) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("playbook", ["enforce", "remove"])
+def test_a_run_from_manifests_is_known_of_too(containers: Containers, tmp_path: Path, playbook: str) -> None:
+    """As where one goes back to a dump, from when a pod was not isolated yet."""
+    lab = containers.lab
+    lab.relabel_pod("shop/web-2", {"app": "open"})
+    kinds = {"nodes": "Node", "namespaces": "Namespace", "pods": "Pod"}
+    items = [
+        {"apiVersion": "v1", "kind": kind, **each} for plural, kind in kinds.items() for each in lab.api.list(plural)
+    ]
+    dump = tmp_path / "dump.json"
+    dump.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    lab.relabel_pod("shop/web-2", {"app": "web"})
+    assert containers.changed() == []
+    output, visited = containers.look(playbook=playbook, manifests=[str(dump)], allow_older=True)
+    assert (output.code, visited) == (0, [FIRST, SECOND]), output.text
+    assert lab.reach("other/client-1", "shop/web-2").ok
+    assert containers.changed() == [FIRST, SECOND]
+    assert not lab.reach("other/client-1", "shop/web-2").ok
+
+
 def test_a_directory_of_runs_without_the_config_map_forgets_what_is_visited(
     containers: Containers, tmp_path: Path
 ) -> None:
