@@ -59,7 +59,8 @@ def test_check_mode_then_a_run_then_nothing_to_do(lab: Lab) -> None:
 
 def test_with_a_directory_for_state_the_second_run_reads_what_changed(lab: Lab, tmp_path: Path) -> None:
     lab.apply(DENY_ALL)
-    state = {"npm_state_dir": str(tmp_path / "state")}
+    # No resource of the lab needs more than a page but of this size.
+    state = {"npm_state_dir": str(tmp_path / "state"), "npm_kubernetes": {"page_size": 1}}
     first = run(lab, "enforce", "-vv", variables=state)
     assert first.code == 0
     assert "the cluster was read in the mode full, changes: 0" in first.text

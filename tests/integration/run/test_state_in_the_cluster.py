@@ -35,7 +35,10 @@ class Containers:
     ) -> tuple[Output, list[str]]:
         self._made += 1
         own = {"ANSIBLE_LOCAL_TEMP": str(self._directory / f"container-{self._made}")}
-        given = {"npm_state_configmap": f"{NAMESPACE}/{NAME}"} | {f"npm_{key}": each for key, each in variables.items()}
+        # Each resource is then worth to be kept.
+        pages = {"page_size": 1}
+        given = {"npm_state_configmap": f"{NAMESPACE}/{NAME}", "npm_kubernetes": pages}
+        given |= {f"npm_{key}": each for key, each in variables.items()}
         before = {node: visits(self.lab, node) for node in self.lab.nodes}
         self.lab.api.clear_requests()
         output = run(self.lab, playbook, *arguments, variables=given, env=own | (env or {}))

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+# As the size of a page: no resource is so small that it is listed instead of followed.
+FOLLOW_ALL = 0
 PODS = 25
 
 

@@ -15,7 +15,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.incremental imp
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import dump
 from churn import Churn
 from lab.api import ApiServer, Fault
-from small_cluster import PODS, cluster, namespace, pod, policy
+from small_cluster import FOLLOW_ALL, PODS, cluster, namespace, pod, policy
 
 MakeClient = Callable[..., ApiClient]
 RESOURCES = ("namespaces", "pods", "nodes", "services", "networkpolicies")
@@ -36,7 +36,7 @@ Read = Callable[..., Reading]
 def read(client: MakeClient, tmp_path: Path) -> Read:
     """One run: reads and keeps, and compares with a full reading of the server, which nobody changes meanwhile."""
 
-    def run(page_size: int = 500) -> Reading:
+    def run(page_size: int = FOLLOW_ALL) -> Reading:
         reading = incremental.read(client(), tmp_path, page_size)
         assert dump(reading.snapshot) == dump(listing.read(client()))
         reading.keep(dump(reading.snapshot).encode())
@@ -63,7 +63,7 @@ def test_the_first_reading_is_a_full_one_and_the_second_is_not(api: ApiServer, r
 def test_a_first_reading_asks_for_no_more_than_a_full_one_but_the_identity(
     api: ApiServer, client: MakeClient, tmp_path: Path
 ) -> None:
-    incremental.read(client(), tmp_path)
+    incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert asked(api) == [("get", "namespaces"), *(("list", each) for each in RESOURCES)]
 
 
@@ -72,7 +72,7 @@ def test_an_unchanged_cluster_costs_at_most_two_requests_a_resource(
 ) -> None:
     read()
     api.requests.clear()
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     # The counter of this server has not moved at all: there is nothing to wait for.
     assert asked(api) == [("get", "namespaces"), *(("list", each) for each in RESOURCES)]
     assert {each.query["limit"] for each in api.requests.all() if each.verb == "list"} == {"1"}
@@ -84,13 +84,37 @@ def test_an_unchanged_cluster_costs_at_most_two_requests_a_resource(
     api.store.load([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}}])
     api.requests.clear()
     reader = client()
-    reading = incremental.read(reader, tmp_path)
+    reading = incremental.read(reader, tmp_path, FOLLOW_ALL)
     every = (*RESOURCES, "clusternetworkpolicies")
     assert (reading.mode, reading.reason, reading.events) == ("incremental", "", 0)
     assert sorted(asked(api)) == sorted(
         [("get", "namespaces"), *(("list", each) for each in every), *(("watch", each) for each in every)]
     )
     assert reader.requests == 1 + 2 + 2 * len(every)  # the identity, discovery, and two a resource
+
+
+def test_a_cluster_whose_resources_fit_a_page_is_listed_and_not_kept(
+    api: ApiServer, client: MakeClient, tmp_path: Path
+) -> None:
+    """One request a resource: no other way has fewer, nor is there anything to wait for."""
+    for _run in range(2):
+        api.requests.clear()
+        reading = incremental.read(client(), tmp_path)
+        assert asked(api) == [("get", "namespaces"), *(("list", each) for each in RESOURCES)]
+        assert (reading.mode, reading.events) == ("full", 0)
+        assert reading.reason == "a page of 500 objects holds each resource"
+        reading.keep(dump(reading.snapshot).encode())
+        assert not list(tmp_path.rglob("*.snapshot"))
+
+
+def test_only_what_takes_more_than_a_page_is_followed(api: ApiServer, read: Read) -> None:
+    read(PODS)
+    api.store.load([pod("new"), policy("new")])
+    api.requests.clear()
+    reading = read(PODS)
+    assert (reading.mode, reading.reason, reading.events) == ("incremental", "", 1)
+    followed = [(verb, resource) for verb, resource in asked(api) if verb == "watch"]
+    assert followed == [("watch", "pods")]
 
 
 def test_what_is_fetched_grows_with_the_changes_and_not_with_the_cluster(
@@ -100,7 +124,7 @@ def test_what_is_fetched_grows_with_the_changes_and_not_with_the_cluster(
     read()
     api.store.load([pod(f"more-{index}", address="10.2.0.1") for index in range(10)])
     api.requests.clear()
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     few = sum(each.bytes_sent for each in api.requests.all()) + api.requests.streamed
     api.requests.clear()
     listing.read(client())
@@ -117,7 +141,7 @@ def test_the_versions_wanted_are_asked_policies_last_and_no_later_change_comes_i
     api.store.load([pod("before")])
     later = (pod("later", address="10.9.0.1"), policy("later"))
     api.faults.add(Fault("mutate", resource="networkpolicies", verb="list", times=1, apply=later))
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     names = {each.name for each in (*reading.snapshot.pods, *reading.snapshot.network_policies)}
     assert "before" in names
     assert "later" not in names
@@ -138,7 +162,7 @@ def test_a_resource_that_has_to_be_listed_makes_all_that_follow_ask_anew(
     # After the versions of all have been asked: the policy that goes with the pod is there before the pods are listed.
     api.faults.add(Fault("mutate", resource="pods", verb="list", skip=1, times=1, apply=(pod("x"), policy("x"))))
     api.requests.clear()
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert reading.mode == "incremental"
     assert reading.reason.startswith("pods: the watch was refused: ")
     assert "403" in reading.reason
@@ -156,7 +180,7 @@ def test_a_namespace_that_objects_are_in_and_that_came_meanwhile_is_read_once_mo
     read()
     late = (namespace("late", a="b"), pod("early", "late"))
     api.faults.add(Fault("mutate", resource="namespaces", verb="list", times=1, apply=late))
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert [each.labels.get("a") for each in reading.snapshot.namespaces if each.name == "late"] == ["b"]
     assert "namespaces" not in reading.versions
     reading.keep(dump(reading.snapshot).encode())
@@ -187,7 +211,7 @@ def test_a_cluster_whose_identity_changed_meanwhile_is_not_kept(
     read()
     other = namespace("kube-system") | {"metadata": {"name": "kube-system", "uid": "another"}}
     api.faults.add(Fault("mutate", resource="namespaces", verb="get", times=1, apply=(other,)))
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert reading.snapshot.cluster.uid == "another"
     assert reading.file is None
 

@@ -16,7 +16,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.incremental imp
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import dump
 from churn import Churn
 from lab.api import ApiServer, Fault
-from small_cluster import cluster, namespace, pod
+from small_cluster import FOLLOW_ALL, cluster, namespace, pod
 
 MakeClient = Callable[..., ApiClient]
 PLACE = Place("npm-netpol-state", "production")
@@ -40,7 +40,9 @@ def begin(client: MakeClient) -> Callable[..., Reading]:
 
     def read(directory: Path | None = None) -> Reading:
         made = client()
-        return incremental.read(made, directory, store=ConfigMapStore(made, PLACE, pauses=lambda: [0.0] * 7))
+        return incremental.read(
+            made, directory, FOLLOW_ALL, store=ConfigMapStore(made, PLACE, pauses=lambda: [0.0] * 7)
+        )
 
     return read
 

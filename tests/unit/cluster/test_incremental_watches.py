@@ -14,7 +14,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import A
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.incremental import Reading
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import dump
 from lab.api import ApiServer, Fault, Identity, Rule
-from small_cluster import cluster, pod
+from small_cluster import FOLLOW_ALL, cluster, pod
 
 MakeClient = Callable[..., ApiClient]
 Read = Callable[..., Reading]
@@ -30,13 +30,13 @@ def api() -> Iterator[ApiServer]:
 @pytest.fixture
 def read(api: ApiServer, client: MakeClient, tmp_path: Path) -> Read:
     """Reads what changed after a first reading: one pod. What comes out is always what a full reading gives."""
-    first = incremental.read(client(), tmp_path)
+    first = incremental.read(client(), tmp_path, FOLLOW_ALL)
     first.keep(dump(first.snapshot).encode())
     api.store.load([pod("new")])
     api.requests.clear()
 
     def run(**options: str) -> Reading:
-        reading = incremental.read(client(options=options), tmp_path)
+        reading = incremental.read(client(options=options), tmp_path, FOLLOW_ALL)
         watched = [each for each in api.requests.all() if each.verb == "watch" and each.resource == "pods"]
         api.faults.clear()
         assert dump(reading.snapshot) == dump(listing.read(client()))
@@ -81,6 +81,16 @@ def test_a_server_that_sends_no_bookmarks_is_listed(api: ApiServer, read: Read) 
     api.faults.add(Fault("end", resource="pods", verb="watch"))
     assert why_listed(read()).startswith("the watch ended before it had told all up to resourceVersion ")
     assert read.watches == 2  # type: ignore[attr-defined]
+
+
+def test_a_server_that_does_not_know_how_far_it_has_come_is_asked_once(api: ApiServer, read: Read) -> None:
+    """As before about Kubernetes 1.33, where nothing changes: the watch ends in order, without a word."""
+    api.faults.add(Fault("end", resource="services", verb="watch"))
+    reading = read()
+    assert (reading.mode, reading.events) == ("incremental", 1)
+    assert reading.reason.startswith("services: the watch ended before it had told all up to resourceVersion ")
+    watched = [each.resource for each in api.requests.all() if each.verb == "watch"]
+    assert watched.count("services") == 1
 
 
 def test_one_that_breaks_off_again_is_listed(api: ApiServer, read: Read) -> None:
@@ -185,12 +195,12 @@ def test_a_quiet_resource_waits_for_the_bookmark_that_comes_before_the_end(clien
     with ApiServer(bookmark_seconds=60) as server:
         server.store.load(cluster())
         options = {"host": server.url, "api_key": server.token, "ca_cert": None}
-        first = incremental.read(client(options=options), tmp_path)
+        first = incremental.read(client(options=options), tmp_path, FOLLOW_ALL)
         first.keep(dump(first.snapshot).encode())
         server.store.load([pod("new")])
         server.requests.clear()
         reader = client(options=options)
-        reading = incremental.read(reader, tmp_path)
+        reading = incremental.read(reader, tmp_path, FOLLOW_ALL)
         assert (reading.mode, reading.reason, reading.events) == ("incremental", "", 1)
         watches = [each for each in server.requests.all() if each.verb == "watch"]
         assert sorted(each.resource for each in watches) == [

@@ -16,7 +16,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import incremen
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import dump
 from lab.api import ApiServer, Fault, Identity, Rule
-from small_cluster import PODS, cluster, namespace, pod
+from small_cluster import FOLLOW_ALL, PODS, cluster, namespace, pod
 
 MakeClient = Callable[..., ApiClient]
 
@@ -24,7 +24,7 @@ MakeClient = Callable[..., ApiClient]
 @pytest.fixture
 def file(client: MakeClient, tmp_path: Path) -> Path:
     """What one reading has kept."""
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     reading.keep(dump(reading.snapshot).encode())
     assert reading.file is not None
     return reading.file
@@ -32,11 +32,11 @@ def file(client: MakeClient, tmp_path: Path) -> Path:
 
 def reason(client: MakeClient, tmp_path: Path) -> str:
     """Why the next reading is a full one; it gives what a full one gives, and what is kept is mended."""
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert reading.mode == "full"
     assert dump(reading.snapshot) == dump(listing.read(client()))
     reading.keep(dump(reading.snapshot).encode())
-    assert incremental.read(client(), tmp_path).mode == ("incremental" if reading.file else "full")
+    assert incremental.read(client(), tmp_path, FOLLOW_ALL).mode == ("incremental" if reading.file else "full")
     return reading.reason
 
 
@@ -67,7 +67,10 @@ def test_a_file_that_is_not_there(file: Path, client: MakeClient, tmp_path: Path
 def test_a_file_that_cannot_be_read(file: Path, client: MakeClient, tmp_path: Path) -> None:
     file.unlink()
     file.mkdir()
-    assert incremental.read(client(), tmp_path).reason == f"what is kept cannot be read: {file}: Is a directory"
+    assert (
+        incremental.read(client(), tmp_path, FOLLOW_ALL).reason
+        == f"what is kept cannot be read: {file}: Is a directory"
+    )
 
 
 @pytest.mark.parametrize("part", [0, 1, 64, 65, 200, 1000, -1])
@@ -106,9 +109,9 @@ def test_two_clusters_share_a_directory(file: Path, client: MakeClient, tmp_path
     with ApiServer() as other:
         other.store.load([*cluster(), namespace("kube-system") | {"metadata": {"name": "kube-system", "uid": "b"}}])
         options = {"host": other.url, "api_key": other.token, "ca_cert": None}
-        reading = incremental.read(client(options=options), tmp_path)
+        reading = incremental.read(client(options=options), tmp_path, FOLLOW_ALL)
         assert (reading.mode, reading.file) == ("full", tmp_path / "b/objects.snapshot")
-    assert incremental.read(client(), tmp_path).mode == "incremental"
+    assert incremental.read(client(), tmp_path, FOLLOW_ALL).mode == "incremental"
 
 
 def test_a_file_that_was_moved_to_another_clusters_place(
@@ -137,7 +140,7 @@ def test_a_count_that_is_not_the_apis(api: ApiServer, file: Path, client: MakeCl
     head = file.read_bytes().split(b"\n")[1]
     rest = b"\n".join((head, json.dumps(data).encode()))
     file.write_bytes(b"\n".join((hashlib.sha256(rest).hexdigest().encode(), rest)))
-    reading = incremental.read(client(), tmp_path)
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert reading.reason == f"pods: {PODS - 1} objects are known, and the API has {PODS}"
     assert dump(reading.snapshot) == dump(listing.read(client()))
 
@@ -165,7 +168,7 @@ def test_an_identity_that_is_no_name_is_no_path(api: ApiServer, client: MakeClie
 
 def test_rights_that_do_not_tell_the_identity(api: ApiServer, client: MakeClient, tmp_path: Path) -> None:
     api.identities.add(Identity("lister", "s3cret-token", rules=(Rule(("list",), ("*",)),)))
-    reading = incremental.read(client(options={"api_key": "s3cret-token"}), tmp_path)
+    reading = incremental.read(client(options={"api_key": "s3cret-token"}), tmp_path, FOLLOW_ALL)
     assert reading.mode == "full"
     assert reading.reason.startswith("which cluster it is cannot be told: ")
     assert "403" in reading.reason
@@ -179,5 +182,5 @@ def test_an_api_that_cannot_be_read_keeps_what_was_kept(
     api.store.load([pod("new")])
     api.faults.add(Fault("status", resource="services", verb="list", code=403))
     with pytest.raises(ApiError, match=r"services: 403"):
-        incremental.read(client(), tmp_path)
+        incremental.read(client(), tmp_path, FOLLOW_ALL)
     assert file.read_bytes() == before

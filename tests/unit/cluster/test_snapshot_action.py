@@ -139,7 +139,7 @@ def test_a_cluster_becomes_a_file_that_lives_as_long_as_the_run(
 def test_with_a_directory_for_state_the_second_run_reads_what_changed(
     api: ApiServer, run_task: RunTask, kubeconfig: str, tmp_path: Path
 ) -> None:
-    options = {"kubeconfig": kubeconfig, "state_dir": str(tmp_path / "state")}
+    options = {"kubeconfig": kubeconfig, "state_dir": str(tmp_path / "state"), "page_size": 1}
     file = tmp_path / "state/uid-of-kube-system/objects.snapshot"
     without = run_task({"kubeconfig": kubeconfig})
     assert not {"mode", "reason", "events"} & set(without.snapshot)
@@ -166,7 +166,7 @@ def test_with_a_directory_for_state_the_second_run_reads_what_changed(
 
 def test_a_directory_that_cannot_be_written_is_a_warning(run_task: RunTask, kubeconfig: str, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
-    run = run_task({"kubeconfig": kubeconfig, "state_dir": str(tmp_path / "state")})
+    run = run_task({"kubeconfig": kubeconfig, "state_dir": str(tmp_path / "state"), "page_size": 1})
     assert run.code == 0, run.words
     assert run.snapshot["mode"] == "full"
     assert run.snapshot["reason"].startswith("what is kept cannot be read: ")
@@ -179,7 +179,7 @@ def test_a_config_map_alone_carries_the_state_from_container_to_container(
     api: ApiServer, run_task: RunTask, kubeconfig: str
 ) -> None:
     api.store.load([namespace("npm-netpol-state")])
-    options = {"kubeconfig": kubeconfig, "state_configmap": "npm-netpol-state/production"}
+    options = {"kubeconfig": kubeconfig, "state_configmap": "npm-netpol-state/production", "page_size": 1}
     checked = run_task(options, arguments=["--check"])
     assert checked.code == 0, checked.words
     assert {each.method for each in api.requests.all()} == {"GET"}
@@ -196,7 +196,7 @@ def test_a_config_map_alone_carries_the_state_from_container_to_container(
 def test_a_config_map_that_cannot_be_had_is_a_warning(
     api: ApiServer, run_task: RunTask, kubeconfig: str, tmp_path: Path
 ) -> None:
-    options = {"kubeconfig": kubeconfig, "state_configmap": "nowhere/production"}
+    options = {"kubeconfig": kubeconfig, "state_configmap": "nowhere/production", "page_size": 1}
     run = run_task(options)
     assert run.code == 0, run.words
     (warning,) = run.snapshot["warnings"]

@@ -41,6 +41,8 @@ options:
       - A directory that lasts from run to run, on the controller. What was read is kept in it, below the UID of the
         namespace C(kube-system) and with mode 0600, and the next run fetches only what has changed since, by short
         watches. The snapshot is to the byte what reading everything would give.
+      - A resource of less than O(page_size) objects is listed by one request, and where that is so of each, nothing is
+        kept.
       - Whatever leaves a doubt makes the run list a resource, or all of them, as it does without this option, and
         RV(reason) says why. That is so when nothing is kept yet (a job runner whose container is new each time), when
         what is kept is damaged, of another cluster or of another version of the collection, when the API has forgotten

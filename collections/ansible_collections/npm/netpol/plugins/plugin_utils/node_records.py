@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import netfilter, state_directory, templates, whole_file
+from .model import names
 
 FORMAT = "npm.netpol/node"
 
@@ -72,9 +73,9 @@ Remember = Callable[[Record], str]
 def code() -> str:
     """Names the code between what is rendered and what the node then holds: another may make something else of it."""
     digest = hashlib.sha256()
-    for directory, pattern in ((Path(str(netfilter.__file__)).parent, "*.py"), (templates.NODE_SCRIPTS, "*.j2")):
-        for path in sorted(directory.glob(pattern)):
-            digest.update(path.read_bytes())
+    scripts = (*Path(str(netfilter.__file__)).parent.glob("*.py"), *templates.NODE_SCRIPTS.glob("*.j2"))
+    for path in (*sorted(scripts), Path(str(names.__file__))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

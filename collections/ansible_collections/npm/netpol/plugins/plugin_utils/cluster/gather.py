@@ -80,6 +80,10 @@ class Gathering:
             return {("", name) for name in (*self._namespaces, *self._refused_namespaces)}
         return {_identity(kind, item) for item in self._items[kind]}
 
+    def size(self, kind: str) -> int:
+        """How many objects of a kind there are, refused ones included."""
+        return len(self._namespaces) + len(self._refused_namespaces) if kind == "Namespace" else len(self._items[kind])
+
     def forget(self, kind: str, identities: Container[tuple[str, str]]) -> None:
         """Take these objects of a kind back, and what was wrong with them."""
         self.problems = [

@@ -6,6 +6,9 @@ The order is that of a full reading: which version of each resource is wanted is
 :mod:`resources`, policies last, and every resource is brought to exactly that version. So a policy is never older than
 what we know of the pods, although the watches run side by side and may end in any order. Where a resource has to be
 listed after all, its list is younger than the versions asked so far, and those of all that follow are asked anew.
+
+A resource that one page holds is listed without ado: that is one request, where two are needed to follow it, and where
+nothing has changed the server takes a second or more to say so.
 """
 
 from __future__ import annotations
@@ -85,12 +88,14 @@ def read(
         reader = _Reader(client, state, page_size)
         reader.follow()
         snapshot = reader.snapshot()
-        if not reason:
+        if reader.needs_one_page_each:
+            reason = f"a page of {page_size} objects holds each resource"
+        elif not reason:
             reason = "; ".join(f"{plural}: {why}" for plural, why in reader.listed.items())
         # Versions that move alone are no reason to write: with a store every write would be the next one's reason.
         same = store and store.known and store.digest(kept.BLOB) and not (reason or reader.events or warnings)
         # The namespace may have been made anew meanwhile: then this is another cluster.
-        keep = snapshot.cluster.uid == uid and not same
+        keep = snapshot.cluster.uid == uid and not same and not reader.needs_one_page_each
         return Reading(
             snapshot=snapshot,
             mode=INCREMENTAL if reader.followed else FULL,
@@ -151,6 +156,10 @@ class _Reader:
     def follow(self) -> None:
         position = 0
         while position < len(self._resources):
+            if self._is_of_one_page(self._resources[position]):
+                self._list(self._resources[position])
+                position += 1
+                continue
             begun: list[Changes] = []
             reason = ""
             try:
@@ -164,17 +173,28 @@ class _Reader:
             finally:
                 for changes in begun:
                     changes.close()
-            if position < len(self._resources):
-                self._list(self._resources[position], reason)
+            if reason:
+                self._list(self._resources[position])
+                self.listed[self._resources[position].plural] = reason
                 position += 1
         self._read_missing_namespaces()
+
+    @property
+    def needs_one_page_each(self) -> bool:
+        """Whether no resource is worth to be kept for the next reading."""
+        return all(map(self._is_of_one_page, self._resources))
+
+    def _is_of_one_page(self, resource: Resource) -> bool:
+        return self._gathering.size(resource.kind) < self._page_size
 
     def snapshot(self) -> Snapshot:
         return self._gathering.snapshot(self._found)
 
     def _begin(self, resources: Sequence[Resource], begun: list[Changes]) -> str:
-        """Open the watches of these, as far as the first that cannot be followed; returns why that one cannot."""
+        """Open the watches of these, as far as the first that is not to be followed; returns why that one cannot."""
         for resource in resources:
+            if self._is_of_one_page(resource):
+                break
             since = self._kept_versions.get(resource.plural)
             if since is None:
                 return "nothing is kept of it"
@@ -195,9 +215,8 @@ class _Reader:
         self.events += changes.events
         self._note(changes.resource, changes.version)
 
-    def _list(self, resource: Resource, reason: str) -> None:
+    def _list(self, resource: Resource) -> None:
         self._forget_all(resource)
-        self.listed[resource.plural] = reason
         self._note(resource, list_into(self._gathering, self._client, resource, self._page_size))
 
     def _read_missing_namespaces(self) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from .. import state_directory
 from ..model import problem, snapshot
 from ..model.snapshot import Snapshot, SnapshotFormatError
-from . import gather, project
+from . import gather
 from .configmaps import ConfigMapStore
 
 FORMAT = "npm.netpol/objects"
@@ -101,14 +101,15 @@ def encode(content: bytes, versions: Mapping[str, str], uid: str) -> bytes:
 
 @cache
 def projection() -> str:
-    """Names the code that makes our objects out of the API's.
+    """Names the code that makes our objects out of the API's, and that follows their changes.
 
     Objects that other code made may differ from what a list would give now; so may those of another Python, whose
     spelling of addresses is ours.
     """
     digest = hashlib.sha256(sys.version.encode())
-    for module in (problem, snapshot, project, gather):
-        digest.update(Path(str(module.__file__)).read_bytes())
+    made = (Path(str(module.__file__)) for module in (problem, snapshot))
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), *made):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

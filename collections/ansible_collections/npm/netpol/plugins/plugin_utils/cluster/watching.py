@@ -63,15 +63,19 @@ class Changes:
 
     def read(self) -> None:
         """Take in every change up to the version. Raises :class:`ApiError` and :class:`WatchError`."""
-        reason = ""
+        broken = ""
         for attempt in range(_TRIES):
             if attempt:
                 self._lines = self._watch()
-            reason = self._read_once() if self._at < self._goal else ""
+            events = self.events
+            broken = self._read_once() if self._at < self._goal else ""
             if self._at >= self._goal:
                 self._check_size()
                 return
-        raise WatchError(f"{reason} ({_TRIES} times)")
+            # It has nothing to tell, and does not know that that is all: nor will it in three seconds more.
+            if not broken and self.events == events:
+                break
+        raise WatchError(broken or f"the watch ended before it had told all up to resourceVersion {self._goal}")
 
     def _check_size(self) -> None:
         """What went wrong once, in a state or in the API's history, would otherwise be wrong in every later run."""
@@ -86,7 +90,7 @@ class Changes:
             self._lines = None
 
     def _read_once(self) -> str:
-        """Follow the watch that is open; returns why it ended, should that be too early."""
+        """Follow the watch that is open, to the version or to its end; returns how it broke off, if it did."""
         try:
             for line in self._lines or ():
                 self._take(line)
@@ -98,7 +102,7 @@ class Changes:
             return f"the watch broke off: {error}"
         finally:
             self.close()
-        return f"the watch ended before it had told all up to resourceVersion {self._goal}"
+        return ""
 
     def _watch(self) -> Lines:
         query = {
