@@ -32,7 +32,8 @@ MOST_OF_PEERS = 1000
 _PODS_OF_FULL = 30
 _ROUNDS, _CONNECTIONS = 60, 20
 _POINT = ("iptables", "policies", "local pods")
-CONNECTIONS = (*_POINT, f"{NONE} µs", *(f"{name} x" for name in COMPARED))
+_WARM = f"{OURS}, one pod x"
+CONNECTIONS = (*_POINT, f"{NONE} µs", *(f"{name} x" for name in COMPARED), _WARM)
 THROUGHPUT = (*_POINT, f"{NONE} Gbit/s", *(f"{name} x" for name in COMPARED))
 SIZES = (*_POINT, *(f"{name} {what}" for name in (OURS, *PEERS) for what in ("rules", "sets")))
 
@@ -68,11 +69,13 @@ def points(count: int, local: int, *, with_peers: bool) -> Iterator[tuple[Row, R
             held = _sizes(routers[OURS], theirs)
             stack.enter_context(one_processor())
             times = _in_turn({name: partial(each.connect, targets) for name, each in routers.items()})
+            warm = _in_turn({name: partial(routers[name].connect, targets[:1] * _CONNECTIONS) for name in (NONE, OURS)})
             streams = {n: stack.enter_context(each.established(targets[0])) for n, each in routers.items()}
             speeds = _in_turn(streams)
         quickest = {name: min(each) for name, each in times.items()}
         fastest = {name: max(each) for name, each in speeds.items()}
-        yield point | _compared("µs", quickest), point | _compared("Gbit/s", fastest), point | held
+        of_one_pod = {_WARM: round(min(warm[OURS]) / min(warm[NONE]), 2)}
+        yield point | _compared("µs", quickest) | of_one_pod, point | _compared("Gbit/s", fastest), point | held
 
 
 @contextlib.contextmanager
