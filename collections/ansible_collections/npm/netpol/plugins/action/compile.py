@@ -77,13 +77,14 @@ class ActionModule(ControllerAction):
 
     def _compiler(self, snapshot: Snapshot, parameters: dict[str, Any]) -> Compiler:
         settings = Settings(
-            always_allowed_sources=tuple(parameters["always_allowed_sources"]),
-            protected_namespaces=tuple(parameters["protected_namespaces"]),
+            # A text is split at commas, and people write a space behind each.
+            always_allowed_sources=tuple(each.strip() for each in parameters["always_allowed_sources"]),
+            protected_namespaces=tuple(each.strip() for each in parameters["protected_namespaces"]),
         )
         try:
             return Compiler(snapshot, settings)
         except SettingsError as error:
-            self.fail(str(error))
+            self.fail(f"no node was touched: {error}")
 
     def _stop_before_the_cluster_is_cut_off(self, compiler: Compiler) -> None:
         if compiler.protected:
@@ -103,10 +104,11 @@ class ActionModule(ControllerAction):
         run: Run,
         parameters: dict[str, Any],
     ) -> Path:
+        for each in parameters["template_path"]:
+            # An empty path would be the directory that ansible-playbook was started in.
+            if not each or not Path(each).is_dir():
+                self.fail(f"template_path: {each!r} is no directory")
         template_path = [Path(each) for each in parameters["template_path"]]
-        for each in template_path:
-            if not each.is_dir():
-                self.fail(f"template_path: {each} is no directory")
         renderer = Renderer(environment(loader(template_path)))
         try:
             writer = RunWriter(self._directory(parameters["directory"]))
