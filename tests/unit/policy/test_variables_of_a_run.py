@@ -89,7 +89,6 @@ def run_compile(tmp_path: Path) -> RunCompile:
         *arguments: str,
         cut_off: tuple[str, ...] = (),
         hosts: dict[str, dict[str, Any]] | None = None,
-        play: dict[str, Any] | None = None,
     ) -> tuple[bool, str]:
         nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in HOSTS]
         objects = [*nodes, *(each for name in cut_off for each in _namespace(name))]
@@ -97,7 +96,7 @@ def run_compile(tmp_path: Path) -> RunCompile:
         manifests.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
         group = {"hosts": {name: (hosts or {}).get(name, {}) for name in HOSTS}}
         inventory.write_text(yaml.safe_dump({"npm_nodes": group}), encoding="utf-8")
-        playbook.write_text(yaml.safe_dump([PLAY[0] | (play or {})]), encoding="utf-8")
+        playbook.write_text(yaml.safe_dump(PLAY), encoding="utf-8")
         source = json.dumps({"npm_manifests": [str(manifests)]})
         code, text = _ansible_playbook(tmp_path, "-i", str(inventory), str(playbook), "-e", source, *arguments)
         reached = [f"{name} has its turn" in text for name in HOSTS]
@@ -182,3 +181,31 @@ def test_a_blank_npm_serial_is_all_nodes_at_once(tmp_path: Path, playbook: str, 
     serial = ("-e", f'{{"npm_serial": {blank}}}')
     code, text = _ansible_playbook(tmp_path, "-i", "elsewhere,", f"npm.netpol.{playbook}", *serial)
     assert code == 0, text
+
+
+@pytest.mark.parametrize("limit", ["npm_nodes", "node-2:node-3"])
+def test_hosts_that_differ_in_what_is_enforced_are_named(run_compile: RunCompile, limit: str) -> None:
+    hosts = {
+        "node-2": {"npm_protected_namespaces": ["shop"], "npm_kubernetes": {"api_key": "s3cret-one"}},
+        "node-3": {"npm_protected_namespaces": [], "npm_kubernetes": {"api_key": "s3cret-two"}},
+    }
+    reached, text = run_compile("--limit", limit, hosts=hosts, cut_off=("shop",))
+    assert not reached
+    one, other = ("node-1", "node-2") if limit == "npm_nodes" else ("node-2", "node-3")
+    for variable in ("npm_kubernetes", "npm_protected_namespaces"):
+        assert f"{variable} is not the same for {one} and {other}" in text
+    assert "s3cret" not in text
+
+
+def test_what_decides_nothing_for_all_may_differ(run_compile: RunCompile) -> None:
+    hosts = {
+        "node-1": {"npm_variant": "nft", "npm_template_path": []},
+        "node-2": {"npm_node_name": "node-1", "npm_template_path": []},
+        "node-3": {"npm_template_path": []},
+    }
+    reached, text = run_compile(hosts=hosts)
+    assert reached, text
+    # Extra variables are the same for all, whatever the inventory has.
+    hosts = {"node-3": {"npm_protected_namespaces": []}}
+    reached, text = run_compile("-e", '{"npm_protected_namespaces": ["shop"]}', hosts=hosts)
+    assert reached, text
