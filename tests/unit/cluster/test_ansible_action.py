@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible.executor.task_executor import TaskExecutor  # noqa: F401 - resolves Ansible's circular imports first
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
@@ -18,6 +19,7 @@ SPEC: dict[str, Any] = {
     "headers": {"type": "dict", "options": {"basic_auth": {"type": "str", "no_log": True}, "agent": {"type": "str"}}},
     "all": {"type": "list", "elements": "dict", "options": {"token": {"type": "str", "no_log": True}}},
     "count": {"type": "int", "default": 3},
+    "names": {"type": "list", "elements": "str", "default": ["a"]},
 }
 
 
@@ -31,6 +33,7 @@ class Echo(ControllerAction):
             "said": f"{parameters['api_key']} to {parameters['host']}",
             "invocation": parameters,
             "count": parameters["count"],
+            "names": parameters["names"],
         }
 
 
@@ -65,7 +68,7 @@ def test_a_short_secret_does_not_garble_words() -> None:
 
 def test_a_result_has_neither_secrets_nor_arguments() -> None:
     result = run({"host": "a", "api_key": "s3cret-token"})
-    assert result == {"said": "******** to a", "count": 3, "changed": False}
+    assert result == {"said": "******** to a", "count": 3, "names": ["a"], "changed": False}
 
 
 def test_a_failure_has_words_and_facts() -> None:
@@ -73,3 +76,20 @@ def test_a_failure_has_words_and_facts() -> None:
     assert result["failed"] is True
     assert (result["msg"], result["changed"]) == ("no host for ********", False)
     assert "s3cret" not in str(result)
+
+
+@pytest.mark.parametrize("blank", ["", " \n", None])
+def test_a_blank_text_is_no_list(blank: str | None) -> None:
+    assert run({"names": blank})["names"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [([], []), ([""], [""]), ("b,c", ["b", "c"]), (0, ["0"])],
+)
+def test_only_a_blank_text_is_no_list(given: Any, names: list[str]) -> None:
+    assert run({"names": given})["names"] == names
+
+
+def test_a_blank_text_stays_one_where_no_list_is_asked_for() -> None:
+    assert run({"host": "", "api_key": "k"})["said"] == "k to "

@@ -15,6 +15,7 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.npm.netpol.plugins.plugin_utils import cycles
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
+from ansible_collections.npm.netpol.plugins.plugin_utils.host_variables import disagreements
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     Renderer,
@@ -41,13 +42,27 @@ class ActionModule(ControllerAction):
         "protected_namespaces": {"type": "list", "elements": "str", "default": ["kube-system", "npm-netpol-nodes"]},
         "template_path": {"type": "list", "elements": "path", "default": []},
         "directory": {"type": "path"},
+        "same_for_all": {"type": "list", "elements": "str", "default": []},
     }
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if NETADDR_ERROR:
             self.fail(missing_required_lib("netaddr"), exception=str(NETADDR_ERROR))
+        self._stop_where_hosts_differ(parameters["same_for_all"], task_vars)
         with cycles.unsearched():
             return self._compile(parameters)
+
+    def _stop_where_hosts_differ(self, names: list[str], task_vars: dict[str, Any]) -> None:
+        if not names:
+            return
+        # As they are written: a template may ask a vault, for each host anew.
+        variables_of = task_vars["hostvars"].raw_get
+        found = [str(each) for each in disagreements(names, task_vars["ansible_play_hosts_all"], variables_of)]
+        if found:
+            self.fail(
+                f"no node was touched: {'; '.join(found)}. Of these variables the value of one host counts for all: "
+                "set it for the whole group, and for no host apart"
+            )
 
     def _compile(self, parameters: dict[str, Any]) -> dict[str, Any]:
         snapshot, snapshot_id = self._read(Path(parameters["snapshot"]))
@@ -77,13 +92,14 @@ class ActionModule(ControllerAction):
 
     def _compiler(self, snapshot: Snapshot, parameters: dict[str, Any]) -> Compiler:
         settings = Settings(
-            always_allowed_sources=tuple(parameters["always_allowed_sources"]),
-            protected_namespaces=tuple(parameters["protected_namespaces"]),
+            # A text is split at commas, and people write a space behind each.
+            always_allowed_sources=tuple(each.strip() for each in parameters["always_allowed_sources"]),
+            protected_namespaces=tuple(each.strip() for each in parameters["protected_namespaces"]),
         )
         try:
             return Compiler(snapshot, settings)
         except SettingsError as error:
-            self.fail(str(error))
+            self.fail(f"no node was touched: {error}")
 
     def _stop_before_the_cluster_is_cut_off(self, compiler: Compiler) -> None:
         if compiler.protected:
@@ -103,10 +119,11 @@ class ActionModule(ControllerAction):
         run: Run,
         parameters: dict[str, Any],
     ) -> Path:
+        for each in parameters["template_path"]:
+            # An empty path would be the directory that ansible-playbook was started in.
+            if not each or not Path(each).is_dir():
+                self.fail(f"template_path: {each!r} is no directory")
         template_path = [Path(each) for each in parameters["template_path"]]
-        for each in template_path:
-            if not each.is_dir():
-                self.fail(f"template_path: {each} is no directory")
         renderer = Renderer(environment(loader(template_path)))
         try:
             writer = RunWriter(self._directory(parameters["directory"]))

@@ -14,8 +14,8 @@ description:
     P(npm.netpol.enforce#role) into a directory of the controller, from which M(npm.netpol.ruleset) takes it.
   - An object that the API would have rejected, and a field that is not known here, never opens anything. What it
     selects stays isolated, and RV(problems) names the object and the field.
-  - Fails, before any node is touched, when a policy cuts off a protected namespace or a lifeline in it, and when a
-    template is wrong.
+  - Fails, before any node is touched, when a policy cuts off a protected namespace or a lifeline in it, when a
+    template is wrong, and when hosts differ in a variable that counts for all (O(same_for_all)).
   - Runs on the controller and connects to nothing. The same snapshot gives the same files, byte for byte.
 requirements:
   - netaddr >= 1.3 (Python library, on the controller)
@@ -65,6 +65,15 @@ options:
       - Where to write. A run of before is replaced; a directory that holds anything else is refused.
       - The default is below Ansible's own temporary directory of the controller and is removed when the run ends.
     type: path
+  same_for_all:
+    description:
+      - Names of variables that must be the same for all hosts of the play, because this task is run for one of them and
+        its values count for all. Where hosts differ in one, the task fails and names it and two of them.
+      - Compared is what the inventory, facts and extra variables say, as it is written there, templates unread. A host
+        for which a variable is not set differs from one for which it is.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - npm.netpol.attributes
 attributes:

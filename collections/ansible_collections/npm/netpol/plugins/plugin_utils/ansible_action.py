@@ -43,6 +43,7 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible-core ships 
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._task.args = _without_blank_lists(self.ARGUMENT_SPEC, self._task.args)
         _validation, parameters = self.validate_argument_spec(argument_spec=self.ARGUMENT_SPEC, **self.CONSTRAINTS)
         try:
             result.update(self.act(parameters, task_vars or {}))
@@ -71,6 +72,16 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible-core ships 
         of_the_task: dict[str, Any] = {}
         self._compute_environment_string(of_the_task)
         return {**os.environ, **{name: str(value) for name, value in of_the_task.items()}}
+
+
+def _without_blank_lists(argument_spec: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """A survey's empty field is as good as none, where Ansible would make a list of it that holds an empty text."""
+    lists = {name for name, option in argument_spec.items() if option.get("type") == "list"}
+    return {name: value for name, value in arguments.items() if name not in lists or not _is_blank(value)}
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _secrets(argument_spec: dict[str, Any], parameters: dict[str, Any]) -> set[str]:

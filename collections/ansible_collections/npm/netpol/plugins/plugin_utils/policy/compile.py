@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from .pods import LivePod, live_pods
 from .policies import PodPeer, Policy, PolicyRule, Refusal, Spec
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
+# What the API takes as the name of a namespace (RFC 1123).
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class SettingsError(ValueError):
@@ -64,6 +67,7 @@ class Compiler:
         self._snapshot = snapshot
         self._settings = settings
         self._always_allowed = _networks(settings.always_allowed_sources)
+        _check_namespaces(settings.protected_namespaces)
         namespaces = {
             # The API sets this label and lets nobody change it (rule 12).
             namespace.name: {**namespace.labels, _NAMESPACE_NAME: namespace.name}
@@ -177,6 +181,13 @@ def _networks(sources: Iterable[str]) -> tuple[Network, ...]:
         return tuple(sorted({parse_cidr(source) for source in sources}))
     except ValueError as error:
         raise SettingsError(f"always_allowed_sources: {error}") from error
+
+
+def _check_namespaces(names: Iterable[str]) -> None:
+    """A name that no namespace can have protects none, which nobody would notice."""
+    for name in names:
+        if not _DNS_LABEL.fullmatch(name):
+            raise SettingsError(f"protected_namespaces: {name!r} is no name of a namespace")
 
 
 def _parse_policies(snapshot: Snapshot, namespaces: Container[str]) -> list[Policy]:
