@@ -173,6 +173,17 @@ def test_what_is_removed_is_forgotten(containers: Containers) -> None:
     assert containers.changed() == []
 
 
+@pytest.mark.parametrize(
+    "name", ["", pytest.param(" ", marks=pytest.mark.full), pytest.param(None, marks=pytest.mark.full)]
+)
+def test_a_name_that_says_nothing_is_the_hosts_own(containers: Containers, name: str | None) -> None:
+    """Of what is removed, what is enforced and what is known."""
+    output, visited = containers.look(playbook="remove", node_name=name)
+    assert (output.code, visited) == (0, [FIRST, SECOND]), output.text
+    assert containers.changed() == [FIRST, SECOND]
+    assert containers.changed(node_name=name) == []
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("playbook", ["enforce", "remove"])
 def test_a_run_from_manifests_is_known_of_too(containers: Containers, tmp_path: Path, playbook: str) -> None:

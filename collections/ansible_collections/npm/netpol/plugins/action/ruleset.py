@@ -24,6 +24,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.exchange impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import environment, prepared
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_names import name_of
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
     ALL,
     CHANGED,
@@ -77,7 +78,7 @@ class ActionModule(ControllerAction):
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         self._check(parameters)
-        node = parameters["node"] or task_vars["inventory_hostname"]
+        node = name_of(parameters["node"], task_vars["inventory_hostname"])
         self._refuse_connections_without_input()
         try:
             wanted = self._wanted(parameters["run"], node) if parameters["state"] == "present" else None

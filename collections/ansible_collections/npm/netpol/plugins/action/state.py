@@ -16,6 +16,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.connection import AuthError
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_names import name_of
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
     ALL,
     CHANGED,
@@ -91,7 +92,7 @@ class ActionModule(ApiAction):
         cluster = spool.read_run(run).cluster if run else ""
         wanted: dict[str, Record | None] = {}
         for host in parameters["hosts"]:
-            node = str(hostvars[host].get("npm_node_name", host))
+            node = name_of(hostvars[host].get("npm_node_name"), host)
             if run is None:
                 wanted[node] = None
             elif spool.has_node(run, node):
