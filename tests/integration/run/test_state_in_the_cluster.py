@@ -20,6 +20,8 @@ pytestmark = pytest.mark.root
 
 DOCS = ROOT / "collections/ansible_collections/npm/netpol/docs"
 NAMESPACE, NAME = "npm-netpol-state", "production"
+# Of a removal.
+STEPS = ("forget", "remove", "keep")
 
 
 class Containers:
@@ -182,6 +184,21 @@ def test_a_name_that_says_nothing_is_the_hosts_own(containers: Containers, name:
     assert (output.code, visited) == (0, [FIRST, SECOND]), output.text
     assert containers.changed() == [FIRST, SECOND]
     assert containers.changed(node_name=name) == []
+
+
+def test_what_is_removed_by_names_of_the_play_is_forgotten_too(containers: Containers, tmp_path: Path) -> None:
+    """They are no variables of the hosts, so that the run can't begin with them."""
+    steps = [{"ansible.builtin.import_role": {"name": "npm.netpol.enforce", "tasks_from": step}} for step in STEPS]
+    names = {"npm_node_name": "{{ k8s_name }}"}
+    play = tmp_path / "remove.yml"
+    play.write_text(yaml.safe_dump([{"hosts": "npm_nodes", "gather_facts": False, "vars": names, "tasks": steps}]))
+    hosts = yaml.safe_load(containers.lab.inventory.read_text())["npm_nodes"]["hosts"]
+    others = {f"the-host-of-{name}": {**(own or {}), "k8s_name": name} for name, own in hosts.items()}
+    inventory = inventory_with(containers.lab, tmp_path / "hosts.yml", others, without=(FIRST, SECOND))
+    output, visited = containers.look("-i", str(inventory), playbook=play)
+    assert (output.code, visited) == (0, [FIRST, SECOND]), output.text
+    assert containers.changed() == [FIRST, SECOND]
+    assert containers.changed() == []
 
 
 @pytest.mark.full

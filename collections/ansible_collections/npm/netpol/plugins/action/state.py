@@ -126,7 +126,7 @@ class ActionModule(ApiAction):
     def _end(self, store: ConfigMapStore) -> dict[str, Any]:
         try:
             return {"warnings": [] if self.check_mode else visits.end(store, self.run_directory())}
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             self.fail(
                 "the nodes are as they should be, but what the cluster has noted of them may be untrue. Delete the "
                 f"ConfigMaps with the label npm.netpol/state={store.place.name}, or run with npm_scope all: {error}"
