@@ -137,7 +137,10 @@ class ActionModule(ControllerAction):
             if left_out := run.excluded.get(node):
                 raise _LeftOutError(left_out)
             if not spool.has_node(directory, node):
-                self.fail(f"this run has compiled nothing for the node {node}: it was not among the hosts of the play")
+                self.fail(
+                    f"this run has compiled nothing for the node {node}: it was not among the hosts of the play, or "
+                    "npm_node_name is a variable of a play or of a role, and not of the host"
+                )
             return Wanted(
                 id=spool.read_target(directory, node),
                 cluster=run.cluster,
