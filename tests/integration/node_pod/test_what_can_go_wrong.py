@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from integration.node_pod.reach import FIRST, NAMESPACE, Reach
+from integration.node_pod.reach import FIRST, NAMESPACE, SECOND, Reach
 from integration.run.playbooks import Output
 from lab.api import Fault, Identity, Rule
 from lab.node import Node
@@ -124,6 +124,18 @@ def not_ready() -> dict[str, str]:
 def test_a_node_that_is_not_there(reach: Reach) -> None:
     reach.variables["npm_node_name"] = "aks-gone"
     refused(reach, "the cluster has no node aks-gone")
+
+
+@pytest.mark.parametrize("name", ["", " ", None])
+def test_a_name_that_says_nothing_is_the_hosts_own(reach: Reach, name: str | None) -> None:
+    """Not a matter of the scheduler's, which would take any node."""
+    done = reach.play(
+        {"ansible.builtin.raw": "uname -n", "register": "said"},
+        {"ansible.builtin.assert": {"that": "said.stdout | trim == inventory_hostname"}},
+        hosts=SECOND,
+        vars={"npm_node_name": name},
+    )
+    assert done.code == 0, done.text
 
 
 # The middle

@@ -187,6 +187,19 @@ def test_a_host_may_have_another_name_than_its_node(lab: Lab, tmp_path: Path) ->
     assert "NPM-INGRESS" in ours(lab, FIRST)
 
 
+def test_a_name_that_only_the_play_knows_is_said_to_be_one(lab: Lab, tmp_path: Path) -> None:
+    host = {"ansible_host": lab.ips(FIRST)[0], "k8s_name": FIRST}
+    inventory = inventory_with(lab, tmp_path / "inventory.yml", {"10-240-0-10": host}, without=(FIRST, SECOND))
+    play = tmp_path / "play.yml"
+    names = "vars: {npm_node_name: '{{ k8s_name }}'}"
+    play.write_text(f"- {{hosts: npm_nodes, gather_facts: false, {names}, roles: [npm.netpol.enforce]}}\n")
+    output = run(lab, play, "-i", str(inventory))
+    assert output.code != 0
+    said = " ".join(output.text.split())
+    assert f"this run has compiled nothing for the node {FIRST}: it was not among the hosts of the play, or " in said
+    assert "npm_node_name is a variable of a play or of a role, and not of the host" in said
+
+
 def test_a_protected_namespace_stops_the_run_before_any_node_is_touched(lab: Lab) -> None:
     lab.apply(DENY_ALL)
     stopped = run(lab, "enforce", variables={"npm_protected_namespaces": ["shop"]})

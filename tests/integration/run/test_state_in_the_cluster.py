@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.root
 
 DOCS = ROOT / "collections/ansible_collections/npm/netpol/docs"
 NAMESPACE, NAME = "npm-netpol-state", "production"
+# Of a removal.
+STEPS = ("forget", "remove", "keep")
 
 
 class Containers:
@@ -174,6 +177,58 @@ def test_what_is_removed_is_forgotten(containers: Containers) -> None:
     output, _visited = containers.look("--check", playbook="remove")
     assert output.code == 0, output.text
     assert containers.changed() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", pytest.param(" ", marks=pytest.mark.full), pytest.param(None, marks=pytest.mark.full)]
+)
+def test_a_name_that_says_nothing_is_the_hosts_own(containers: Containers, name: str | None) -> None:
+    """Of what is removed, what is enforced and what is known."""
+    output, visited = containers.look(playbook="remove", node_name=name)
+    assert (output.code, visited) == (0, [FIRST, SECOND]), output.text
+    assert containers.changed() == [FIRST, SECOND]
+    assert containers.changed(node_name=name) == []
+
+
+@pytest.fixture
+def by_names_of_the_play(containers: Containers, tmp_path: Path) -> Callable[..., tuple[Output, list[str]]]:
+    """A removal whose names of nodes are no variables of the hosts, so that it can't begin with them."""
+    steps = [{"ansible.builtin.import_role": {"name": "npm.netpol.enforce", "tasks_from": step}} for step in STEPS]
+    names = {"npm_node_name": "{{ k8s_name }}"}
+    play = tmp_path / "remove.yml"
+    play.write_text(yaml.safe_dump([{"hosts": "npm_nodes", "gather_facts": False, "vars": names, "tasks": steps}]))
+    hosts = yaml.safe_load(containers.lab.inventory.read_text())["npm_nodes"]["hosts"]
+    others = {f"the-host-of-{name}": {**(own or {}), "k8s_name": name} for name, own in hosts.items()}
+    inventory = inventory_with(containers.lab, tmp_path / "hosts.yml", others, without=(FIRST, SECOND))
+    return partial(containers.look, "-i", str(inventory), playbook=play)
+
+
+def test_what_is_removed_by_names_of_the_play_is_forgotten_too(
+    containers: Containers, tmp_path: Path, by_names_of_the_play: Callable[..., tuple[Output, list[str]]]
+) -> None:
+    state = str(tmp_path / "state")
+    alone = {"state_configmap": "", "state_dir": state}
+    assert containers.changed(**alone) == [FIRST, SECOND]
+    output, visited = by_names_of_the_play(state_dir=state)
+    assert (output.code, visited) == (0, [FIRST, SECOND]), output.text
+    assert containers.changed(**alone) == [FIRST, SECOND]
+    assert containers.changed() == [FIRST, SECOND]
+    assert containers.changed() == []
+
+
+@pytest.mark.full
+def test_a_directory_that_stays_untrue_of_nodes_by_names_of_the_play_is_said(
+    tmp_path: Path, by_names_of_the_play: Callable[..., tuple[Output, list[str]]]
+) -> None:
+    state = tmp_path / "state"
+    record = state / "of-a-cluster" / "nodes" / f"{FIRST}.json"
+    # What is no file can't be removed as one, not even by root.
+    record.mkdir(parents=True)
+    output, visited = by_names_of_the_play(state_dir=str(state))
+    assert (output.code != 0, visited) == (True, [FIRST, SECOND])
+    said = " ".join(output.text.split())
+    assert f"but what the directory {state} has noted of them may be untrue. Delete it: " in said
+    assert str(record) in said
 
 
 @pytest.mark.full

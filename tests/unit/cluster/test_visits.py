@@ -157,6 +157,40 @@ def test_a_node_that_its_task_visits_after_all_has_no_record_then(new_run: MakeR
         assert whole_run(new_run())
 
 
+@pytest.mark.parametrize("removes", [False, True])
+def test_a_node_that_is_visited_by_another_name_than_the_run_began_with_has_no_record_then(
+    api: ApiServer, new_run: MakeRun, removes: bool
+) -> None:
+    """A play may have another npm_node_name than the host."""
+    others = replace(RECORD, node="n2")
+    assert whole_run(new_run())
+    assert whole_run(new_run(), others)
+    later = replace(RECORD, target="cd" * 32)
+    run = new_run()
+    assert run.begin({"other": None})[0] == ["other"]
+    assert run.visit(later, scope=ALL, fails=removes)
+    assert run.end() == []
+    for record in (RECORD, later):
+        assert new_run().begin({"n1": record}, check_mode=True)[0] == ["n1"]
+    assert not whole_run(new_run(), others)
+
+
+def test_a_visit_that_nobody_expected_is_no_less_one_in_a_run_that_was_to_visit_nothing(
+    api: ApiServer, new_run: MakeRun
+) -> None:
+    for record in (RECORD, replace(RECORD, node="n2")):
+        assert whole_run(new_run(), record)
+    run = new_run()
+    assert run.begin({"n2": replace(RECORD, node="n2")})[0] == []
+    assert run.visit(RECORD, fails=True)
+    api.faults.add(Fault("status", resource="configmaps", verb="update", code=403, message="denied"))
+    with pytest.raises(StoreError):
+        run.end()
+    api.faults.clear()
+    assert run.end() == []
+    assert whole_run(new_run())
+
+
 def test_a_node_that_the_run_does_not_come_to_keeps_its_record(new_run: MakeRun) -> None:
     assert whole_run(new_run())
     run = new_run()

@@ -14,6 +14,7 @@ import celpy.celtypes
 import pytest
 import yaml
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod import manifest
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.errors import NodePodError
 
 DOCS = Path(__file__).parents[3] / "collections/ansible_collections/npm/netpol/docs"
 ACCESS = yaml.safe_load((DOCS / "node-pod/access.yaml").read_text())["items"]
@@ -80,6 +81,12 @@ def by(name: str = ACCOUNT, **more: Any) -> dict[str, Any]:
 )
 def test_the_policy_admits_what_the_plugin_makes(settings: manifest.Settings) -> None:
     assert refusals("npm-netpol-node-pod", by(), helper_pod(settings)) == []
+
+
+@pytest.mark.parametrize("node", ["", " "])
+def test_no_pod_is_left_to_the_scheduler(node: str) -> None:
+    with pytest.raises(NodePodError, match="without the name of a node"):
+        manifest.pod("npm-node-abc", node, "run", SETTINGS)
 
 
 def _container(**fields: Any) -> Callable[[Pod], None]:

@@ -49,18 +49,26 @@ def test_the_options_are_those_of_the_code() -> None:
         each.name: tuple(documented[each.name]) if each.name == "pull_secrets" else documented[each.name]
         for each in fields(defaults)
     }
-    assert set(OPTIONS) == {*node_pod._OPTIONS, "node", "kubernetes", "pipelining"}
+    assert set(OPTIONS) == {*node_pod._OPTIONS, "node", "host", "kubernetes", "pipelining"}
     named = {option["vars"][-1]["name"] for name, option in OPTIONS.items() if name in node_pod._OPTIONS}
     assert named == {f"npm_node_pod_{name}" for name in node_pod._OPTIONS}
 
 
 @pytest.mark.parametrize(
     ("variables", "node"),
-    [({"inventory_hostname": "aks-1"}, "aks-1"), ({"inventory_hostname": "one", "npm_node_name": "aks-1"}, "aks-1")],
+    [
+        ({}, "one"),
+        ({"npm_node_name": "aks-1"}, "aks-1"),
+        ({"npm_node_name": ""}, "one"),
+        ({"npm_node_name": " "}, "one"),
+        ({"npm_node_name": None}, "one"),
+    ],
 )
-def test_a_node_is_named_as_the_role_names_it(connection: Any, variables: dict[str, str], node: str) -> None:
-    connection.set_options(var_options=variables)
-    assert connection.get_option("node") == node
+def test_a_node_is_named_as_the_role_names_it(connection: Any, variables: dict[str, Any], node: str) -> None:
+    api = {"npm_kubernetes": {"host": "https://cluster.example", "api_key": "s3cret", "verify_ssl": False}}
+    connection.set_options(var_options={"inventory_hostname": "one", **api, **variables})
+    connection._connect()
+    assert connection._node_name == connection._node._helper._node == node
 
 
 def test_the_snapshots_options_do_for_the_nodes_too(connection: Any, tmp_path: Path) -> None:

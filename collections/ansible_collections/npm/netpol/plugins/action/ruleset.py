@@ -24,6 +24,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.exchange impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.script import environment, prepared
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_names import name_of
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
     ALL,
     CHANGED,
@@ -77,7 +78,7 @@ class ActionModule(ControllerAction):
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         self._check(parameters)
-        node = parameters["node"] or task_vars["inventory_hostname"]
+        node = name_of(parameters["node"], task_vars["inventory_hostname"])
         self._refuse_connections_without_input()
         try:
             wanted = self._wanted(parameters["run"], node) if parameters["state"] == "present" else None
@@ -136,7 +137,10 @@ class ActionModule(ControllerAction):
             if left_out := run.excluded.get(node):
                 raise _LeftOutError(left_out)
             if not spool.has_node(directory, node):
-                self.fail(f"this run has compiled nothing for the node {node}: it was not among the hosts of the play")
+                self.fail(
+                    f"this run has compiled nothing for the node {node}: it was not among the hosts of the play, or "
+                    "npm_node_name is a variable of a play or of a role, and not of the host"
+                )
             return Wanted(
                 id=spool.read_target(directory, node),
                 cluster=run.cluster,

@@ -16,6 +16,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.configmaps impo
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.connection import AuthError
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.hook import HOOKS
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.state import VARIANTS
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_names import name_of
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_records import (
     ALL,
     CHANGED,
@@ -55,7 +56,7 @@ class ActionModule(ApiAction):
                 if parameters["step"] == _BEGIN:
                     result = self._begin(store, self._for_all(parameters, task_vars), task_vars["hostvars"])
                 else:
-                    result = self._end(store)
+                    result = self._end(store, parameters["state_dir"])
                 warnings = [*result.pop("warnings"), *store.warnings]
                 return result | {"requests": client.requests} | ({"warnings": warnings} if warnings else {})
         except AuthError as error:
@@ -74,7 +75,10 @@ class ActionModule(ApiAction):
         except OSError as error:
             self.fail(f"no node was touched: cannot write {error.filename or directory}: {error.strerror}")
         if parameters["state_dir"] and not self.check_mode:
-            self._forget(Path(parameters["state_dir"]), begun.nodes)
+            try:
+                self._forget(Path(parameters["state_dir"]), begun.nodes)
+            except RecordError as error:
+                self.fail(str(error))
         return {"directory": str(directory), "left_out": len(wanted) - len(begun.nodes), "warnings": warnings}
 
     def _for_all(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +95,7 @@ class ActionModule(ApiAction):
         cluster = spool.read_run(run).cluster if run else ""
         wanted: dict[str, Record | None] = {}
         for host in parameters["hosts"]:
-            node = str(hostvars[host].get("npm_node_name", host))
+            node = name_of(hostvars[host].get("npm_node_name"), host)
             if run is None:
                 wanted[node] = None
             elif spool.has_node(run, node):
@@ -114,18 +118,26 @@ class ActionModule(ApiAction):
         return Record(cluster, node, identity.uid, identity.boot_id, spool.read_target(run, node), **texts, **truths)
 
     def _forget(self, state: Path, nodes: Iterable[str]) -> None:
-        """What a directory knows of them, from runs that had no ConfigMap, is about to become untrue."""
+        """What a directory knows of them, from runs that had no ConfigMap, becomes untrue by their visits."""
         records = Records(state)
-        try:
-            for node in nodes:
-                records.forget(node)
-        except RecordError as error:
-            self.fail(str(error))
+        for node in nodes:
+            records.forget(node)
 
-    def _end(self, store: ConfigMapStore) -> dict[str, Any]:
+    def _end(self, store: ConfigMapStore, state_dir: str | None) -> dict[str, Any]:
+        if self.check_mode:
+            return {"warnings": []}
+        directory = self.run_directory()
         try:
-            return {"warnings": [] if self.check_mode else visits.end(store, self.run_directory())}
-        except StoreError as error:
+            warnings = visits.end(store, directory)
+            if state_dir:
+                self._forget(Path(state_dir), Records(directory).visited())
+            return {"warnings": warnings}
+        except RecordError as error:
+            self.fail(
+                f"the nodes are as they should be, but what the directory {state_dir} has noted of them may be untrue. "
+                f"Delete it: {error.__cause__}"
+            )
+        except (StoreError, OSError) as error:
             self.fail(
                 "the nodes are as they should be, but what the cluster has noted of them may be untrue. Delete the "
                 f"ConfigMaps with the label npm.netpol/state={store.place.name}, or run with npm_scope all: {error}"

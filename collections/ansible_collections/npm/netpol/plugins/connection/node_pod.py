@@ -24,12 +24,17 @@ requirements:
   - the Python package C(kubernetes)
 options:
   node:
-    description: Name of the node in the cluster.
+    description: Name of the node in the cluster. Where there is none, or an empty one, it is O(host).
+    type: str
+    default: ''
+    vars:
+      - name: npm_node_name
+  host:
+    description: Name of the host in the inventory.
     type: str
     default: inventory_hostname
     vars:
       - name: inventory_hostname
-      - name: npm_node_name
   kubernetes:
     description:
       - Which API, and as whom. Takes the options of the module M(npm.netpol.snapshot) that say so (V(kubeconfig),
@@ -168,6 +173,7 @@ from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import options 
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiError  # noqa: E402
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.connection import AuthError  # noqa: E402
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.transport import URLLIB3_ERROR  # noqa: E402
+from ansible_collections.npm.netpol.plugins.plugin_utils.node_names import name_of  # noqa: E402
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.connect import connect  # noqa: E402
 from ansible_collections.npm.netpol.plugins.plugin_utils.node_pod.errors import NodePodError  # noqa: E402
 
@@ -194,7 +200,7 @@ class Connection(ConnectionBase):
             return self
         if URLLIB3_ERROR is not None:
             raise AnsibleError(missing_required_lib("kubernetes")) from URLLIB3_ERROR
-        self._node_name = self.get_option("node")
+        self._node_name = name_of(self.get_option("node"), self.get_option("host"))
         parent = multiprocessing.parent_process()
         try:
             self._client, self._node = connect(

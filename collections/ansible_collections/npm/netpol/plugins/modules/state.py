@@ -51,7 +51,9 @@ options:
         remove what they hold.
     type: path
   hosts:
-    description: The hosts of the run. C(npm_node_name) of a host is its name in Kubernetes, where that is another.
+    description:
+      - The hosts of the run. C(npm_node_name) of a host is its name in Kubernetes, where that is another. It must be a
+        variable of the host or an extra variable; one of a play or a role is not seen here.
     type: list
     elements: str
     default: []

@@ -102,6 +102,10 @@ class Records:
         except (OSError, UnicodeDecodeError):
             return ""
 
+    def visited(self) -> list[str]:
+        """The nodes of all visits so far, whatever has become of them. Raises :class:`OSError`."""
+        return state_directory.locked(self._directory)
+
     def take_over(self, cluster: str, node: str, content: str) -> None:
         """Have the record that another controller has left of a node. Raises :class:`OSError`."""
         if state_directory.is_name(cluster) and state_directory.is_name(node):

@@ -38,6 +38,14 @@ def lock(state: Path, node: str) -> Path:
     return state / _LOCKS / node
 
 
+def locked(state: Path) -> list[str]:
+    """The nodes that a run has ever been at. Raises :class:`OSError` where nobody can tell."""
+    try:
+        return sorted(each.name for each in os.scandir(state / _LOCKS))
+    except FileNotFoundError:
+        return []
+
+
 def clusters(state: Path) -> list[str]:
     """Of which there is a state. Raises :class:`OSError` where nobody can tell.
 

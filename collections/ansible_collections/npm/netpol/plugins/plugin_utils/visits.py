@@ -96,7 +96,11 @@ def begin(
 def end(store: ConfigMapStore, directory: Path) -> list[str]:
     """Put the records that the visits have left into the store; returns warnings.
 
-    Raises :class:`StoreError` where records that are no longer true may be there.
+    A play's own variables may have had visits that the beginning knew nothing of: with another scope or other options,
+    or to nodes of other names. What the store knows of those goes.
+
+    Raises :class:`StoreError` where records that are no longer true may be there, :class:`OSError` where nobody can
+    tell which nodes were visited.
     """
     try:
         told = json.loads((directory / _FILE).read_bytes())
@@ -105,8 +109,8 @@ def end(store: ConfigMapStore, directory: Path) -> list[str]:
     visits = Visits(**told)
     records = Records(directory)
     left = {node: records.content_of(visits.cluster, node) for node in (*visits.nodes, *visits.left_out)}
-    # As where a play's variables are others than those with which the run began.
     unexpected = {node for node, digest in visits.left_out.items() if _digest(left[node]) != digest}
+    unexpected |= {node for node in records.visited() if node not in left}
     nodes = {*visits.nodes, *unexpected}
     if not nodes or not (visits.marked or visits.doubtful or unexpected):
         return []

@@ -8,6 +8,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import NodePodError
+
 # Every AKS node may pull from this registry, which is among the addresses that it cannot do without, and it is the
 # BusyBox of the distribution that AKS nodes themselves can run. 2 MB, so that it is there soon.
 IMAGE = "mcr.microsoft.com/azurelinux/busybox:1.36"
@@ -37,7 +39,9 @@ def name(run: str, node: str, settings: Settings, generation: int) -> str:
 
 
 def pod(pod_name: str, node: str, run: str, settings: Settings) -> dict[str, Any]:
-    """The pod as it is asked for."""
+    """The pod as it is asked for. Raises :class:`NodePodError` without a node: any would do then."""
+    if not node.strip():
+        raise NodePodError("no helper pod is asked for without the name of a node: it would be on any of them")
     spec: dict[str, Any] = {
         # Not the scheduler decides: it would know of taints, of pressure and of nodes that are cordoned.
         "nodeName": node,
