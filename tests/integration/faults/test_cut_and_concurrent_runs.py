@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.run.playbooks import ANSIBLE_PLAYBOOK, FIRST, QUICK_SSH, ROOT, Output, commands, policy, run
+from integration.run.playbooks import ANSIBLE_PLAYBOOK, FIRST, QUICK_SSH, ROOT, SECOND, Output, commands, policy, run
 from lab.lab import Lab, wait_for
 from lab.node import Node
 
@@ -133,6 +134,24 @@ def test_a_run_that_is_interrupted_says_what_it_has_and_has_not_done(changing: L
     after = run(changing, "enforce")
     assert after.summary[0].startswith("Nodes: 2 converged")
     assert outcome(changing) == NEW_OUTCOME
+
+
+def test_a_run_enforces_what_it_compiled_whatever_another_one_writes_to_the_same_places(
+    changing: Lab, tmp_path: Path
+) -> None:
+    node, log = changing.nodes[FIRST], tmp_path / "log"
+    places = {"npm_run_directory": str(tmp_path / "run"), "npm_snapshot_path": str(tmp_path / "snapshot.json")}
+    to_second = [(source, "shop/web-2") for source in ("shop/client-2", "other/client-2")]
+    with enforcing(changing, log, "-e", json.dumps(places | {"npm_serial": 1})) as child:
+        wait_until_held(node)
+        changing.apply(OLD)
+        assert run(changing, "enforce", "--check", "--limit", SECOND, variables=places).code == 0
+        assert [path.name for path in (tmp_path / "run/nodes").iterdir()] == [SECOND]
+        node.run(f"touch {GO}")
+        child.wait(120)
+    assert child.returncode == 0, log.read_text()
+    assert outcome(changing) == NEW_OUTCOME
+    assert [changing.reach(*flow).ok for flow in to_second] == [False, True]
 
 
 def test_a_script_that_is_ended_too_leaves_the_old_rules_and_the_next_run_converges(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,28 @@ def test_a_run_that_an_error_ends_between_its_plays_says_so(lab: Lab) -> None:
         "Policies: 1 to be enforced, 0 refused; so far on 0 of 2 nodes",
     ]
     assert not ours(lab, FIRST)
+
+
+def test_the_summary_of_a_playbook_with_two_runs_tells_what_each_node_was_last_given(lab: Lab, tmp_path: Path) -> None:
+    lab.apply(DENY_ALL)
+    playbook, nowhere = tmp_path / "site.yml", [str(tmp_path / "nowhere")]
+    runs = [
+        {"import_playbook": str(ROOT / "playbooks/remove.yml")},
+        {"import_playbook": str(ROOT / "playbooks/enforce.yml")},
+        {"import_playbook": str(ROOT / "playbooks/enforce.yml"), "vars": {"npm_template_path": nowhere}},
+    ]
+    playbook.write_text(json.dumps(runs[:2]))
+    whole = run(lab, playbook)
+    assert whole.code == 0, whole.text
+    enforced = ["Nodes: 2 converged (2 changed, 0 unchanged)", "Pods: 6; isolated: 4 for ingress, 0 for egress"]
+    assert whole.summary[:2] == enforced
+
+    playbook.write_text(json.dumps(runs))
+    stopped = run(lab, playbook)
+    assert stopped.code != 0
+    first, *others = stopped.summary
+    assert first.startswith("The run ended early, after its visits to the nodes below: template_path: ")
+    assert others[:2] == enforced
 
 
 def test_any_strategy_does(lab: Lab) -> None:

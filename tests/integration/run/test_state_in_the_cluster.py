@@ -76,6 +76,28 @@ def containers(lab: Lab, tmp_path: Path) -> Iterator[Containers]:
     lab.delete(namespace)
 
 
+def test_defaults_of_the_action_group_reach_the_api_in_all_tasks_of_the_role(
+    containers: Containers, tmp_path: Path
+) -> None:
+    lab = containers.lab
+    defaults = {"kubeconfig": str(lab.kubeconfig), "page_size": 3, "retries": 1, "timeout": 20.0}
+    play: dict[str, Any] = {"hosts": "npm_nodes", "gather_facts": False, "roles": ["npm.netpol.enforce"]}
+    play["module_defaults"] = {"group/npm.netpol.netpol": defaults}
+    playbook = tmp_path / "site.yml"
+    playbook.write_text(yaml.safe_dump([play]))
+    unset = {"K8S_AUTH_KUBECONFIG": "", "KUBECONFIG": str(tmp_path / "none")}
+    output, visited = containers.look(playbook=playbook, env=unset)
+    assert output.code == 0, output.text
+    assert visited == [FIRST, SECOND]
+    assert "update" in containers.about_configmaps()
+    # What the role is told comes first.
+    there = defaults | {"kubeconfig": str(tmp_path / "none")}
+    play["module_defaults"] = {"group/npm.netpol.netpol": there}
+    playbook.write_text(yaml.safe_dump([play]))
+    output, _visited = containers.look(playbook=playbook, env=unset, kubernetes={"kubeconfig": str(lab.kubeconfig)})
+    assert output.code == 0, output.text
+
+
 def test_the_next_container_reads_what_has_changed_and_visits_what_it_concerns(containers: Containers) -> None:
     lab = containers.lab
     output, visited = containers.look("-vv", scope="changed")

@@ -222,6 +222,9 @@ def test_check_mode_writes_the_file_too(run_task: RunTask, kubeconfig: str, tmp_
     assert run.code == 0, run.words
     assert not run.node_was_touched
     assert store.read(path).id == run.snapshot["id"]
+    # What the rest of the run works with is its own: another run may write to `path` at any time.
+    assert Path(run.snapshot["path"]).is_relative_to(tmp_path / "home" / "tmp")
+    assert b64decode(run.results[1]["ansible_facts"]["content"]) == path.read_bytes()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,12 +85,66 @@ def test_a_run_that_did_not_finish_is_none(directory: Path) -> None:
     assert not spool.has_node(directory, NODE)
 
 
-def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    (tmp_path / "nodes").mkdir()
+def test_a_directory_of_something_else_is_left_alone(directory: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "mine/thesis.txt"
+    (tmp_path / "mine/nodes").mkdir(parents=True)
+    thesis.write_text("years of work")
     with pytest.raises(SpoolError, match=r"holds thesis\.txt"):
-        RunWriter(tmp_path)
-    assert (tmp_path / "nodes").is_dir()
+        RunWriter(thesis.parent)
+    with pytest.raises(SpoolError, match=r"holds thesis\.txt"):
+        spool.copy(directory, thesis.parent)
+    assert sorted(path.name for path in thesis.parent.iterdir()) == ["nodes", "thesis.txt"]
+
+
+def another_run(directory: Path, *nodes: str) -> Path:
+    writer = RunWriter(directory)
+    for node in nodes:
+        # A set of the same name in other words: a mixture of two runs is damaged.
+        text = f"create npm-4-shared hash:ip family inet maxelem {len(nodes)}\n"
+        writer.add(node, Rendered((RenderedSet("npm-4-shared", lambda text=text: text),), f"# {len(nodes)}\n", ""))
+    writer.finish(Run("uid-1", len(nodes), "cd" * 32))
+    return directory
+
+
+def test_a_copy_has_all_of_a_run_and_takes_the_place_of_an_earlier_one(directory: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "deep/kept"
+    spool.copy(another_run(tmp_path / "earlier", "n1", "n2", "n3"), kept)
+    spool.copy(directory, kept)
+    files = {str(path.relative_to(kept)): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    assert files == {name: (directory / name).read_bytes() for name in ("run.json", "sets.restore", f"nodes/{NODE}")}
+    for path in (kept, *kept.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_copy_is_of_one_run_however_many_copy_at_once(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    runs = [another_run(tmp_path / str(count), *(f"n{number}" for number in range(count))) for count in (20, 30, 40)]
+    with ThreadPoolExecutor(len(runs)) as threads:
+        for _round in range(10):
+            list(threads.map(lambda run: spool.copy(run, kept), runs))
+            count = spool.read_run(kept).resource_version
+            assert len(list((kept / "nodes").iterdir())) == count
+            for number in range(count):
+                assert spool.read_rendered(kept, f"n{number}").iptables == f"# {count}\n"
+
+
+def test_a_copy_that_was_cut_off_is_no_run_and_the_next_one_is(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    spool.copy(directory, kept)
+    with monkeypatch.context() as patched:
+        patched.setattr(spool.shutil, "copyfile", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            spool.copy(directory, kept)
+    with pytest.raises(SpoolError, match=r"cannot read .*run\.json"):
+        spool.read_run(kept)
+    spool.copy(directory, kept)
+    assert spool.read_run(kept) == RUN
+
+
+def interrupt(*_arguments: object, **_keywords: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
@@ -153,3 +208,9 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolError, match=r"cannot write .*file.*"):
         RunWriter(tmp_path / "file" / "run")
+
+
+def test_a_copy_that_cannot_be_made_names_its_place(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolError, match=r"what was compiled cannot be copied to .*/file/kept: Not a directory"):
+        spool.copy(directory, tmp_path / "file/kept")

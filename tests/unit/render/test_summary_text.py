@@ -81,12 +81,17 @@ def test_nodes_that_were_not_visited_are_a_number_and_hold_what_they_are_to_hold
     assert checked[0] == "Nodes: 0 would change, 0 in sync, 1 left out: unchanged since their last run"
 
 
+def removed(host: str, outcome: Outcome, *, overtaken: bool = False) -> NodeResult:
+    return NodeResult(host, outcome, removing=True, overtaken=overtaken)
+
+
 def test_check_mode_and_removal_are_told_apart() -> None:
-    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.UNCHANGED))
+    enforced = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.UNCHANGED))
+    cleaned = (removed("a", Outcome.CHANGED), removed("b", Outcome.UNCHANGED))
     first_lines = {
-        (check, removing): summary(RunResult(nodes, check_mode=check, removing=removing))[0]
+        (check, removing): summary(RunResult(nodes, check_mode=check))[0]
         for check in (False, True)
-        for removing in (False, True)
+        for removing, nodes in ((False, enforced), (True, cleaned))
     }
     assert first_lines == {
         (False, False): "Nodes: 2 converged (1 changed, 1 unchanged)",
@@ -114,8 +119,13 @@ def test_a_run_that_ended_before_any_node_says_so_and_is_no_check_mode() -> None
 
 
 def test_a_run_that_ended_in_the_middle_tells_done_begun_and_not_reached_apart() -> None:
-    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.FAILED, "no"))
-    assert summary(RunResult(nodes, compiled(nodes=5), ended_early=True, cut_off=("c", "d"))) == [
+    nodes = (
+        NodeResult("a", Outcome.CHANGED),
+        NodeResult("b", Outcome.FAILED, "no"),
+        NodeResult("c", Outcome.CUT_OFF),
+        NodeResult("d", Outcome.CUT_OFF),
+    )
+    assert summary(RunResult(nodes, compiled(nodes=5), ended_early=True)) == [
         "The run ended early: it was interrupted, or an error above ended it",
         "Nodes: 1 converged (1 changed, 0 unchanged), 1 failed, 2 cut off, 1 not reached, because the run ended early",
         "Failed (1):",
@@ -129,10 +139,10 @@ def test_a_run_that_ended_in_the_middle_tells_done_begun_and_not_reached_apart()
 
 
 def test_a_removal_or_check_mode_that_ended_in_the_middle_keeps_its_words() -> None:
-    nodes = (NodeResult("a", Outcome.CHANGED),)
-    removing = summary(RunResult(nodes, ended_early=True, cut_off=("b",), removing=True))
+    removing = summary(RunResult((removed("a", Outcome.CHANGED), removed("b", Outcome.CUT_OFF)), ended_early=True))
     assert removing[1] == "Nodes: 1 cleaned, 0 had nothing of ours, 1 cut off"
-    checking = summary(RunResult(nodes, compiled(nodes=2), ended_early=True, cut_off=("b",), check_mode=True))
+    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.CUT_OFF))
+    checking = summary(RunResult(nodes, compiled(nodes=2), ended_early=True, check_mode=True))
     assert checking[1] == "Nodes: 1 would change, 0 in sync, 1 cut off"
     assert checking[-1] == "Policies: 9 to be enforced, 2 refused"
 
@@ -144,6 +154,35 @@ def test_a_run_that_was_stopped_says_why_first() -> None:
     assert summary(RunResult(stopped="Task failed: no node was touched: no template")) == [
         "No node was touched: no template"
     ]
+
+
+def test_a_run_that_was_stopped_after_another_one_takes_nothing_back() -> None:
+    nodes = (NodeResult("a", Outcome.CHANGED), NodeResult("b", Outcome.CHANGED))
+    stopped = "the cluster could not be read, and no node was touched: 401"
+    assert summary(RunResult(nodes, compiled(nodes=2), stopped=stopped)) == [
+        "The run ended early, after its visits to the nodes below: the cluster could not be read: 401",
+        "Nodes: 2 converged (2 changed, 0 unchanged)",
+        "Pods: 12,345; isolated: 67 for ingress, 8 for egress",
+        "Policies: 9 enforced, 2 refused",
+    ]
+
+
+def test_a_removal_on_the_way_to_enforcing_is_not_taken_for_it() -> None:
+    cleaned = tuple(removed(host, Outcome.CHANGED, overtaken=True) for host in "bcd")
+    nodes = (NodeResult("a", Outcome.CHANGED), *cleaned)
+    assert summary(RunResult(nodes, compiled(nodes=4))) == [
+        "Nodes: 1 converged (1 changed, 0 unchanged), 3 cleaned, 0 had nothing of ours, "
+        "3 not reached, because the run ended early",
+        "Pods: 12,345; to be isolated: 67 for ingress, 8 for egress; so far on 1 of 4 nodes",
+        "Policies: 9 to be enforced, 2 refused; so far on 1 of 4 nodes",
+    ]
+
+
+def test_a_removal_after_enforcing_leaves_nothing_in_force() -> None:
+    nodes = tuple(removed(host, Outcome.CHANGED) for host in "ab")
+    first, *others = summary(RunResult(nodes, compiled(nodes=2)))
+    assert first == "Nodes: 2 cleaned, 0 had nothing of ours"
+    assert "Policies: 9 to be enforced, 2 refused; so far on 0 of 2 nodes" in others
 
 
 def test_every_list_of_the_compilation_is_shown_and_cut() -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Compile a snapshot and render it, node by node, into the directory of this run."""
+"""Compile a snapshot and render it, node by node, into a directory of this run alone; and copy that, if asked to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
 from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.npm.netpol.plugins.plugin_utils import cycles
+from ansible_collections.npm.netpol.plugins.plugin_utils import cycles, spool
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
 from ansible_collections.npm.netpol.plugins.plugin_utils.host_variables import disagreements
@@ -126,7 +126,8 @@ class ActionModule(ControllerAction):
         template_path = [Path(each) for each in parameters["template_path"]]
         renderer = Renderer(environment(loader(template_path)))
         try:
-            writer = RunWriter(self._directory(parameters["directory"]))
+            # Ansible removes its own temporary directory when the run ends.
+            writer = RunWriter(Path(tempfile.mkdtemp(prefix="npm-netpol-run-", dir=C.DEFAULT_LOCAL_TMP)))
             for node in selection.compiled:
                 ruleset = compiler.ruleset(node)
                 rendered = renderer.render(ruleset)
@@ -134,13 +135,11 @@ class ActionModule(ControllerAction):
                     check_readable(rendered)
                 writer.add(node, rendered, identities.get(node, Identity()))
             writer.finish(run)
+            if parameters["directory"]:
+                spool.copy(writer.directory, Path(parameters["directory"]))
         except (RenderError, SpoolError) as error:
             self.fail(f"no node was touched: {error}")
         return writer.directory
-
-    def _directory(self, option: str | None) -> Path:
-        # Ansible removes its own temporary directory when the run ends.
-        return Path(option or tempfile.mkdtemp(prefix="npm-netpol-run-", dir=C.DEFAULT_LOCAL_TMP))
 
 
 def _report(compiler: Compiler, selection: Selection) -> dict[str, Any]:

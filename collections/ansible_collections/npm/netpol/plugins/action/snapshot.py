@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible import constants as C  # noqa: N812 - the name that all of Ansible knows it by
+from ansible_collections.npm.netpol.plugins.plugin_utils import whole_file
 from ansible_collections.npm.netpol.plugins.plugin_utils.api_action import ApiAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import incremental, listing, manifests, store
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster.client import ApiClient, ApiError
@@ -105,14 +106,18 @@ class ActionModule(ApiAction):
         return {"path": str(path), "id": snapshot_id, **_report(snapshot)}
 
     def _write(self, snapshot: Snapshot, option: str | None) -> tuple[Path, str]:
+        """To a file of this run alone, which no other run replaces before it is compiled; and a copy, if asked to."""
         # Ansible removes its own temporary directory when the run ends.
-        temporary = C.DEFAULT_LOCAL_TMP
+        place = C.DEFAULT_LOCAL_TMP
         try:
-            path = Path(option or Path(tempfile.mkdtemp(prefix="npm-netpol-", dir=temporary)) / "snapshot.json")
-            return path, store.write(snapshot, path)
+            path = Path(tempfile.mkdtemp(prefix="npm-netpol-", dir=place)) / "snapshot.json"
+            snapshot_id = store.write(snapshot, path)
+            if option:
+                place = option
+                whole_file.write(Path(option), path.read_bytes())
         except OSError as error:
-            place = option or temporary
             self.fail(f"no node was touched: the snapshot cannot be written to {place}: {error.strerror}")
+        return path, snapshot_id
 
 
 def _report(snapshot: Snapshot) -> dict[str, Any]:

@@ -23,6 +23,7 @@ author:
 """
 
 import atexit  # noqa: E402 - Ansible wants DOCUMENTATION first
+from dataclasses import replace  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.plugins.callback import CallbackBase  # noqa: E402
@@ -52,11 +53,10 @@ class CallbackModule(CallbackBase):
         self._nodes: list[NodeResult] = []
         self._compiled: dict[str, Any] = {}
         self._stopped = ""
-        # Hosts whose visit has begun and has no result yet; a dictionary keeps their order.
-        self._visits: dict[str, None] = {}
+        # Hosts whose visit has begun and has no result yet, and what it is then.
+        self._visits: dict[str, NodeResult] = {}
         self._is_ours = False
         self._check_mode = False
-        self._removing = False
         self._play_is_ours = False
         self._nobody = False
 
@@ -76,13 +76,16 @@ class CallbackModule(CallbackBase):
             self._is_ours = True
             self._check_mode = self._check_mode or bool(task.check_mode)
         if action == _RULESET:
-            self._removing = self._removing or task.args.get("state") == "absent"
-            self._visits[host.get_name()] = None
+            # Whatever failed before did not keep the run from its nodes.
+            self._stopped = ""
+            name = host.get_name()
+            self._visits[name] = NodeResult(name, Outcome.CUT_OFF, removing=_removes(task))
 
     def v2_runner_on_ok(self, result: Any) -> None:
         action = _action(result._task)
         if action == _COMPILE:
             self._compiled = dict(result._result)
+            self._nodes = [replace(node, overtaken=node.removing) for node in self._nodes]
         elif action == _RULESET:
             self._add_node(result, _outcome(result._result))
 
@@ -105,7 +108,7 @@ class CallbackModule(CallbackBase):
         atexit.unregister(self._end_early)
         # Some other task failed, of a play that has more than ours, before it came to any node.
         failed = bool(stats.failures or stats.dark)
-        self._tell(ended_early=failed and bool(self._compiled) and not self._nodes)
+        self._tell(ended_early=failed and bool(self._compiled) and all(node.overtaken for node in self._nodes))
 
     def _end_early(self) -> None:
         if self._is_ours:
@@ -114,13 +117,11 @@ class CallbackModule(CallbackBase):
     def _tell(self, *, ended_early: bool) -> None:
         lines = summary(
             RunResult(
-                nodes=outcomes(self._nodes),
+                nodes=outcomes([*self._nodes, *self._visits.values()]),
                 compiled=self._compiled,
                 stopped=self._stopped,
                 ended_early=ended_early,
-                cut_off=tuple(sorted(self._visits)),
                 check_mode=self._check_mode,
-                removing=self._removing,
                 nobody=self._nobody,
             )
         )
@@ -138,6 +139,7 @@ class CallbackModule(CallbackBase):
                 outcome=outcome,
                 reason=_message(result),
                 drift=tuple(result._result.get("drift", ())),
+                removing=_removes(result._task),
             )
         )
 
@@ -146,6 +148,10 @@ def _outcome(result: dict[str, Any]) -> Outcome:
     if not result.get("verified", True):
         return Outcome.NOT_VISITED
     return Outcome.CHANGED if result.get("changed", False) else Outcome.UNCHANGED
+
+
+def _removes(task: Any) -> bool:
+    return bool(task.args.get("state") == "absent")
 
 
 def _action(task: Any) -> str:

@@ -12,15 +12,25 @@ attributes:
   action:
     description: An action plugin does the work, on the controller, in Ansible's own interpreter.
     support: full
-  action_group:
-    description: Use C(group/npm.netpol.netpol) in C(module_defaults) to set defaults for the collection's modules.
-    support: full
-    membership:
-      - npm.netpol.netpol
   check_mode:
     description: Can run in C(check_mode) and say what would change without changing it.
   diff_mode:
     description: Says what changes, or would change, when in diff mode.
   idempotent:
     description: A second run with the same input changes nothing and says so.
+"""
+
+    # Of the modules that ask the API.
+    ACTION_GROUP = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/npm.netpol.netpol) in C(module_defaults) to say once, for the collection's modules that ask the API,
+        which API and as whom, and how often to repeat a request and how long to wait.
+      - In the role P(npm.netpol.enforce#role) its variable C(npm_kubernetes) comes before that, and takes the place of
+        defaults for the single module.
+    support: full
+    membership:
+      - npm.netpol.netpol
 """

@@ -62,8 +62,8 @@ options:
     default: []
   directory:
     description:
-      - Where to write. A run of before is replaced; a directory that holds anything else is refused.
-      - The default is below Ansible's own temporary directory of the controller and is removed when the run ends.
+      - Where to put a copy of RV(run.directory), to look at it later. A run of before is replaced; a directory that
+        holds anything else is refused. A copy that has a C(run.json) is whole.
     type: path
   same_for_all:
     description:
@@ -117,7 +117,8 @@ run:
   contains:
     directory:
       description:
-        - The directory. C(nodes/) in it has a file for each node, C(sets.restore) the sets of them all.
+        - The directory of this run alone, below Ansible's own temporary directory of the controller. It is removed when
+          the run ends. C(nodes/) in it has a file for each node, C(sets.restore) the sets of them all.
         - With each node is which machine it is and which start of it, as far as the snapshot knows, by which
           M(npm.netpol.ruleset) tells whether the node has changed since an earlier run.
       type: str

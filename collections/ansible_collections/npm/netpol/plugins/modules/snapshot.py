@@ -33,8 +33,7 @@ options:
     elements: path
   path:
     description:
-      - Where to write. A file that is there is replaced, whole or not at all.
-      - The default is below Ansible's own temporary directory of the controller and is removed when the run ends.
+      - Where to put a copy of RV(path), to keep it. A file that is there is replaced, whole or not at all.
     type: path
   state_dir:
     description:
@@ -85,6 +84,7 @@ options:
 extends_documentation_fragment:
   - npm.netpol.kubernetes_auth
   - npm.netpol.attributes
+  - npm.netpol.attributes.action_group
 attributes:
   check_mode:
     support: full
@@ -149,7 +149,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: The file that was written.
+  description:
+    - The file of this run alone, below Ansible's own temporary directory of the controller. It is removed when the run
+      ends.
   type: str
   returned: success
   sample: /home/awx/.ansible/tmp/ansible-local-1xyz/npm-netpol-abc/snapshot.json

@@ -96,6 +96,7 @@ options:
 extends_documentation_fragment:
   - npm.netpol.kubernetes_auth
   - npm.netpol.attributes
+  - npm.netpol.attributes.action_group
 attributes:
   check_mode:
     support: full

@@ -12,10 +12,13 @@
 A large cluster's large sets, once for each node, would be a hundred times all else; and files take longer to make than
 to fill, so that neither a set nor a part of a node has one of its own. ``run.json`` is written last and removed first:
 a directory that has one is whole.
+
+A run enforces from a directory of its own, which no other run writes. What people look at later is a copy.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -24,6 +27,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from .netfilter.render import Rendered, RenderedSet
 
@@ -90,7 +94,7 @@ class RunWriter:
         self._places: dict[str, _Place] = {}
         self._size = 0
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_place(directory)
             _remove_earlier_run(directory)
             (directory / _NODES).mkdir(mode=0o700)
             _write(directory / _SETS, "")
@@ -131,6 +135,29 @@ class RunWriter:
             new.replace(self.directory / _RUN)
         except OSError as error:
             raise _cannot("write", error, new) from error
+
+
+def copy(run: Path, directory: Path) -> None:
+    """Put the finished run in ``run`` at ``directory``, in the place of an earlier one.
+
+    Of two that copy to the same directory, the second waits for the first. Raises :class:`SpoolError` when the
+    directory can't be written, or holds something other than a run.
+    """
+    try:
+        _make_place(directory)
+        with _open(directory / _SETS) as lock:
+            # It ends with the process at the latest.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _remove_earlier_run(directory)
+            (directory / _NODES).mkdir(mode=0o700)
+            for path in sorted((run / _NODES).iterdir()):
+                shutil.copy(path, directory / _NODES)
+            shutil.copyfile(run / _SETS, directory / _SETS)
+            new = directory / f"{_RUN}.new"
+            shutil.copy(run / _RUN, new)
+            new.replace(directory / _RUN)
+    except OSError as error:
+        raise SpoolError(f"what was compiled cannot be copied to {directory}: {error.strerror or error}") from error
 
 
 def read_run(directory: Path) -> Run:
@@ -219,20 +246,31 @@ def _read_sets(path: Path, places: Iterable[_Place]) -> tuple[RenderedSet, ...]:
     return tuple(found)
 
 
-def _remove_earlier_run(directory: Path) -> None:
-    files = (_RUN, f"{_RUN}.new", _SETS)
-    foreign = sorted(path.name for path in directory.iterdir() if path.name not in {*files, _NODES})
+def _make_place(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ours = {_RUN, f"{_RUN}.new", _SETS, _NODES}
+    foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
     if foreign:
         raise SpoolError(f"{directory}: holds {foreign[0]}, which is no part of a run; give a directory of its own")
-    for name in files:
+
+
+def _remove_earlier_run(directory: Path) -> None:
+    """All but the sets, which are written over: another run may wait for the lock on their file."""
+    for name in (_RUN, f"{_RUN}.new"):
         (directory / name).unlink(missing_ok=True)
     if (directory / _NODES).exists():
         shutil.rmtree(directory / _NODES)
 
 
 def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    with _open(path) as file:
+        file.truncate()
+        file.write(text.encode())
+
+
+def _open(path: Path) -> BinaryIO:
+    """To write, with what is in it; for its owner alone where it is new."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
 
 
 def _read(path: Path) -> str:
