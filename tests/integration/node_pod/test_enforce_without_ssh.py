@@ -41,7 +41,8 @@ def test_a_run_and_the_next(reach: Reach, minor: int) -> None:
 
 def test_plays_and_forks_share_the_pods_of_a_run(reach: Reach) -> None:
     tasks = [{"ansible.builtin.raw": "true"}, {"ansible.builtin.raw": "hostname"}]
-    others = {"hosts": FIRST, "gather_facts": False, "tasks": [{"ansible.builtin.raw": "true", "delegate_to": SECOND}]}
+    delegated = {"ansible.builtin.raw": f'test "$(uname -n)" = {SECOND}', "delegate_to": SECOND}
+    others = {"hosts": FIRST, "gather_facts": False, "tasks": [delegated]}
     play = {"hosts": "npm_nodes", "gather_facts": False, "tasks": tasks}
     done = reach.plays(play, others, play | {"strategy": "ansible.builtin.free"}, arguments=("--forks", "5"))
     assert done.code == 0, done.text

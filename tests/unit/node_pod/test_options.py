@@ -49,7 +49,7 @@ def test_the_options_are_those_of_the_code() -> None:
         each.name: tuple(documented[each.name]) if each.name == "pull_secrets" else documented[each.name]
         for each in fields(defaults)
     }
-    assert set(OPTIONS) == {*node_pod._OPTIONS, "node", "host", "kubernetes", "pipelining"}
+    assert set(OPTIONS) == {*node_pod._OPTIONS, "node", "delegate", "host", "kubernetes", "pipelining"}
     named = {option["vars"][-1]["name"] for name, option in OPTIONS.items() if name in node_pod._OPTIONS}
     assert named == {f"npm_node_pod_{name}" for name in node_pod._OPTIONS}
 
@@ -69,6 +69,18 @@ def test_a_node_is_named_as_the_role_names_it(connection: Any, variables: dict[s
     connection.set_options(var_options={"inventory_hostname": "one", **api, **variables})
     connection._connect()
     assert connection._node_name == connection._node._helper._node == node
+
+
+@pytest.mark.parametrize(
+    ("variables", "node"), [({}, "two"), ({"npm_node_name": ""}, "two"), ({"npm_node_name": "aks-2"}, "aks-2")]
+)
+def test_a_delegated_task_is_for_the_other_hosts_node(connection: Any, variables: dict[str, Any], node: str) -> None:
+    """Ansible gives the other host's variables, but for ``inventory_hostname``, which stays that of the first."""
+    api = {"npm_kubernetes": {"host": "https://cluster.example", "api_key": "s3cret", "verify_ssl": False}}
+    given = {"inventory_hostname": "one", **api, **variables}
+    connection.set_options(task_keys={"delegate_to": "two"}, var_options=given)
+    connection._connect()
+    assert connection._node_name == node
 
 
 def test_the_snapshots_options_do_for_the_nodes_too(connection: Any, tmp_path: Path) -> None:

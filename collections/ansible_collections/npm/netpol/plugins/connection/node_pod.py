@@ -24,15 +24,23 @@ requirements:
   - the Python package C(kubernetes)
 options:
   node:
-    description: Name of the node in the cluster. Where there is none, or an empty one, it is O(host).
+    description: >-
+      Name of the node in the cluster. Where there is none, or an empty one, it is O(delegate), or else O(host).
     type: str
     default: ''
     vars:
       - name: npm_node_name
+  delegate:
+    description:
+      - Name of the host that the task is delegated to, for which Ansible's C(inventory_hostname) is not the name.
+    type: str
+    default: ''
+    keyword:
+      - name: delegate_to
   host:
     description: Name of the host in the inventory.
     type: str
-    default: inventory_hostname
+    default: ''
     vars:
       - name: inventory_hostname
   kubernetes:
@@ -200,7 +208,8 @@ class Connection(ConnectionBase):
             return self
         if URLLIB3_ERROR is not None:
             raise AnsibleError(missing_required_lib("kubernetes")) from URLLIB3_ERROR
-        self._node_name = name_of(self.get_option("node"), self.get_option("host"))
+        host = self.get_option("delegate") or self.get_option("host")
+        self._node_name = name_of(self.get_option("node"), host)
         parent = multiprocessing.parent_process()
         try:
             self._client, self._node = connect(
