@@ -274,6 +274,18 @@ def test_a_run_from_manifests_is_known_of_too(containers: Containers, tmp_path: 
     assert not lab.reach("other/client-1", "shop/web-2").ok
 
 
+def test_a_removal_stops_where_hosts_have_other_places_for_their_state(containers: Containers, tmp_path: Path) -> None:
+    hosts = yaml.safe_load(containers.lab.inventory.read_text())["npm_nodes"]["hosts"]
+    own = {SECOND: {**(hosts[SECOND] or {}), "npm_state_configmap": "elsewhere/production"}}
+    inventory = inventory_with(containers.lab, tmp_path / "hosts.yml", own)
+    place = yaml.safe_dump({"npm_state_configmap": f"{NAMESPACE}/{NAME}"})
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/npm_nodes.yml").write_text(place)
+    output = run(containers.lab, "remove", "-i", str(inventory))
+    assert f"no node was touched: npm_state_configmap is not the same for {FIRST} and {SECOND}" in output.text
+    assert (output.code, containers.changed()) == (2, [])
+
+
 def test_a_directory_of_runs_without_the_config_map_forgets_what_is_visited(
     containers: Containers, tmp_path: Path
 ) -> None:

@@ -117,6 +117,20 @@ def test_only_what_takes_more_than_a_page_is_followed(api: ApiServer, read: Read
     assert followed == [("watch", "pods")]
 
 
+def test_a_cluster_that_has_become_small_is_followed_once_more(api: ApiServer, read: Read, tmp_path: Path) -> None:
+    """What is kept of its size is then of use no longer."""
+    for each in read(PODS).snapshot.pods[:5]:
+        api.store.delete("pods", each.name, each.namespace)
+    reading = read(PODS)
+    assert (reading.mode, reading.reason, reading.events) == ("incremental", "", 5)
+    (kept,) = tmp_path.rglob("*.snapshot")
+    before = kept.read_bytes()
+    api.store.load([pod("new")])
+    reading = read(PODS)
+    assert (reading.mode, reading.reason) == ("full", f"a page of {PODS} objects holds each resource")
+    assert kept.read_bytes() == before
+
+
 def test_what_is_fetched_grows_with_the_changes_and_not_with_the_cluster(
     api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
 ) -> None:

@@ -15,7 +15,6 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.npm.netpol.plugins.plugin_utils import cycles, spool
 from ansible_collections.npm.netpol.plugins.plugin_utils.ansible_action import ControllerAction
 from ansible_collections.npm.netpol.plugins.plugin_utils.cluster import store
-from ansible_collections.npm.netpol.plugins.plugin_utils.host_variables import disagreements
 from ansible_collections.npm.netpol.plugins.plugin_utils.model.snapshot import Snapshot, SnapshotFormatError
 from ansible_collections.npm.netpol.plugins.plugin_utils.netfilter.render import (
     Renderer,
@@ -48,21 +47,9 @@ class ActionModule(ControllerAction):
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if NETADDR_ERROR:
             self.fail(missing_required_lib("netaddr"), exception=str(NETADDR_ERROR))
-        self._stop_where_hosts_differ(parameters["same_for_all"], task_vars)
+        self.stop_where_hosts_differ(parameters["same_for_all"], task_vars)
         with cycles.unsearched():
             return self._compile(parameters)
-
-    def _stop_where_hosts_differ(self, names: list[str], task_vars: dict[str, Any]) -> None:
-        if not names:
-            return
-        # As they are written: a template may ask a vault, for each host anew.
-        variables_of = task_vars["hostvars"].raw_get
-        found = [str(each) for each in disagreements(names, task_vars["ansible_play_hosts_all"], variables_of)]
-        if found:
-            self.fail(
-                f"no node was touched: {'; '.join(found)}. Of these variables the value of one host counts for all: "
-                "set it for the whole group, and for no host apart"
-            )
 
     def _compile(self, parameters: dict[str, Any]) -> dict[str, Any]:
         snapshot, snapshot_id = self._read(Path(parameters["snapshot"]))

@@ -39,6 +39,7 @@ class ActionModule(ApiAction):
         "state_dir": {"type": "path"},
         "run": {"type": "path"},
         "hosts": {"type": "list", "elements": "str", "default": []},
+        "same_for_all": {"type": "list", "elements": "str", "default": []},
         "scope": {"type": "str", "choices": list(SCOPES), "default": ALL},
         "variant": {"type": "str", "choices": ["auto", *VARIANTS], "default": "auto"},
         "hook": {"type": "str", "choices": list(HOOKS), "default": HOOKS[0]},
@@ -49,6 +50,7 @@ class ActionModule(ApiAction):
 
     def act(self, parameters: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         self.check_least(parameters)
+        self.stop_where_hosts_differ(parameters["same_for_all"], task_vars)
         place = self.place(parameters["state_configmap"])
         try:
             with self.client(parameters) as client:
@@ -128,10 +130,11 @@ class ActionModule(ApiAction):
             return {"warnings": []}
         directory = self.run_directory()
         try:
-            warnings = visits.end(store, directory)
-            if state_dir:
-                self._forget(Path(state_dir), Records(directory).visited())
-            return {"warnings": warnings}
+            try:
+                return {"warnings": visits.end(store, directory)}
+            finally:
+                if state_dir:
+                    self._forget(Path(state_dir), Records(directory).visited())
         except RecordError as error:
             self.fail(
                 f"the nodes are as they should be, but what the directory {state_dir} has noted of them may be untrue. "

@@ -56,7 +56,7 @@ options:
         O(state_dir). With both, the directory is a copy, which is used as long as it is the same.
       - The ConfigMap says what there is; parts of less than 1 MiB are in others, whose names begin with its. All of
         them have the label C(npm.netpol/state) with the value C(NAME). They are written when something was listed or
-        has changed.
+        has changed that takes more than a page.
       - The namespace must be there. C(docs/state-rbac.yaml) of the collection makes it, with the rights that are
         needed. Whoever may write there decides what runs take the cluster for.
       - If the ConfigMaps cannot be read or written, you are warned, and the run goes on. In check mode nothing is

@@ -57,6 +57,12 @@ options:
     type: list
     elements: str
     default: []
+  same_for_all:
+    description:
+      - Names of variables that must be the same for all hosts of the play, as of M(npm.netpol.compile).
+    type: list
+    elements: str
+    default: []
   scope:
     description:
       - What M(npm.netpol.ruleset) will be given for a host that has no variable C(npm_scope) of its own. With

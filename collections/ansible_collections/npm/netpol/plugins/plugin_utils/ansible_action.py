@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
+
+from .host_variables import disagreements
 
 # A shorter secret is part of ordinary words, and blotting it out would garble every message.
 _SHORTEST_SECRET = 6
@@ -58,6 +61,19 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible-core ships 
     def fail(self, message: str, **facts: Any) -> NoReturn:
         """End the task as failed; ``facts`` become keys of the result."""
         raise ActionError(message, **facts)
+
+    def stop_where_hosts_differ(self, names: Sequence[str], task_vars: Mapping[str, Any]) -> None:
+        """End a task that runs once for all hosts of the play, where these variables are not the same for all."""
+        if not names:
+            return
+        # As they are written: a template may ask a vault, for each host anew.
+        variables_of = task_vars["hostvars"].raw_get
+        found = [str(each) for each in disagreements(names, task_vars["ansible_play_hosts_all"], variables_of)]
+        if found:
+            self.fail(
+                f"no node was touched: {'; '.join(found)}. Of these variables the value of one host counts for all: "
+                "set it for the whole group, and for no host apart"
+            )
 
     @property
     def check_mode(self) -> bool:

@@ -86,16 +86,19 @@ def read(
         except KeptError as error:
             reason = str(error)
         reader = _Reader(client, state, page_size)
+        # What is kept of a cluster that was larger is replaced once more: otherwise it would be followed for good.
+        was_small = reader.needs_one_page_each
         reader.follow()
         snapshot = reader.snapshot()
-        if reader.needs_one_page_each:
+        small = was_small and reader.needs_one_page_each
+        if small:
             reason = f"a page of {page_size} objects holds each resource"
         elif not reason:
             reason = "; ".join(f"{plural}: {why}" for plural, why in reader.listed.items())
         # Versions that move alone are no reason to write: with a store every write would be the next one's reason.
         same = store and store.known and store.digest(kept.BLOB) and not (reason or reader.events or warnings)
         # The namespace may have been made anew meanwhile: then this is another cluster.
-        keep = snapshot.cluster.uid == uid and not same and not reader.needs_one_page_each
+        keep = snapshot.cluster.uid == uid and not same and not small
         return Reading(
             snapshot=snapshot,
             mode=INCREMENTAL if reader.followed else FULL,
@@ -181,7 +184,7 @@ class _Reader:
 
     @property
     def needs_one_page_each(self) -> bool:
-        """Whether no resource is worth to be kept for the next reading."""
+        """Whether there is nothing that is better followed than listed."""
         return all(map(self._is_of_one_page, self._resources))
 
     def _is_of_one_page(self, resource: Resource) -> bool:
