@@ -67,7 +67,7 @@ def test_a_first_reading_asks_for_no_more_than_a_full_one_but_the_identity(
     assert asked(api) == [("get", "namespaces"), *(("list", each) for each in RESOURCES)]
 
 
-def test_an_unchanged_cluster_costs_at_most_two_requests_a_resource(
+def test_an_unchanged_cluster_costs_at_most_three_requests_a_resource(
     api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
 ) -> None:
     read()
@@ -88,9 +88,14 @@ def test_an_unchanged_cluster_costs_at_most_two_requests_a_resource(
     every = (*RESOURCES, "clusternetworkpolicies")
     assert (reading.mode, reading.reason, reading.events) == ("incremental", "", 0)
     assert sorted(asked(api)) == sorted(
-        [("get", "namespaces"), *(("list", each) for each in every), *(("watch", each) for each in every)]
+        [
+            ("get", "namespaces"),
+            *((verb, each) for each in every for verb in ("list", "watch")),
+            # Of the last there is no object to know the history by.
+            *(("get", each) for each in RESOURCES),
+        ]
     )
-    assert reader.requests == 1 + 2 + 2 * len(every)  # the identity, discovery, and two a resource
+    assert reader.requests == 1 + 2 + 3 * len(every) - 1  # the identity, discovery, and three a resource
 
 
 def test_a_cluster_whose_resources_fit_a_page_is_listed_and_not_kept(
@@ -217,6 +222,71 @@ def test_another_set_of_resources_is_noticed(api: ApiServer, read: Read) -> None
     assert [each.spec["priority"] for each in reading.snapshot.cluster_network_policies] == [8]
     api.store.catalog.serve([])
     assert read().snapshot.cluster_network_policies == ()
+
+
+@pytest.fixture
+def restored(api: ApiServer, client: MakeClient) -> Iterator[tuple[ApiServer, MakeClient]]:
+    """The same cluster in another history, which began where the pod ``before`` came; and clients of it."""
+    with ApiServer(tls=True, bookmark_seconds=0.02) as server:
+        server.store.load(cluster())
+        # Of all objects, a snapshot has the UID of a node alone.
+        node = {"name": "aks-1", "uid": api.store.document("nodes", "aks-1")["metadata"]["uid"]}
+        for each in (api, server):
+            each.store.load([{"apiVersion": "v1", "kind": "Node", "metadata": node}, pod("before")])
+        options = {"host": server.url, "api_key": server.token, "ca_cert": str(server.ca_file)}
+        yield server, lambda: client(options=options)
+
+
+def test_an_api_that_was_restored_from_a_backup_is_known_by_its_history(
+    api: ApiServer, restored: tuple[ApiServer, MakeClient], tmp_path: Path, read: Read
+) -> None:
+    """It has forgotten the last changes and counts on: what they were about is never spoken of again."""
+    server, other = restored
+    api.store.patch("pods", "web-3", {"metadata": {"labels": {"app": "other"}}}, "shop")
+    api.store.patch("networkpolicies", "deny", {"spec": {"policyTypes": ["Egress"]}}, "shop")
+    read()
+    for number in range(40):
+        server.store.patch("pods", "web-4", {"metadata": {"labels": {"number": str(number)}}}, "shop")
+    reading = incremental.read(other(), tmp_path, FOLLOW_ALL)
+    assert dump(reading.snapshot) == dump(listing.read(other()))
+    assert [why.split(": ")[:1] + why.split(", ")[2:] for why in reading.reason.split("; ")] == [
+        ["pods", "and no change says so"],
+        ["networkpolicies", "and no change says so"],
+    ]
+
+
+def test_so_it_is_where_the_last_object_is_not_there(
+    api: ApiServer, restored: tuple[ApiServer, MakeClient], tmp_path: Path, read: Read
+) -> None:
+    """And another one in its place, so that their number is the same."""
+    server, other = restored
+    api.store.load([pod("lost")])
+    read()
+    server.store.load([pod("found")])
+    for number in range(40):
+        server.store.patch("pods", "web-4", {"metadata": {"labels": {"number": str(number)}}}, "shop")
+    reading = incremental.read(other(), tmp_path, FOLLOW_ALL)
+    assert dump(reading.snapshot) == dump(listing.read(other()))
+    assert "pods: shop/lost is gone, and no change says so" in reading.reason
+
+
+def test_a_change_that_comes_meanwhile_is_no_other_history(
+    api: ApiServer, client: MakeClient, tmp_path: Path, read: Read
+) -> None:
+    read()
+    api.store.load([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}}])
+    later = policy("deny") | {"spec": {"podSelector": {}, "policyTypes": ["Egress"]}}
+    api.faults.add(Fault("mutate", resource="networkpolicies", verb="get", times=1, apply=(later,)))
+    reading = incremental.read(client(), tmp_path, FOLLOW_ALL)
+    assert (reading.mode, reading.reason) == ("incremental", "")
+    assert [each.spec["policyTypes"] for each in reading.snapshot.network_policies] == [["Ingress"]]
+
+
+def test_a_role_without_get_is_told(api: ApiServer, read: Read) -> None:
+    read()
+    api.store.load([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}}])
+    api.faults.add(Fault("status", resource="services", verb="get", code=403, times=1))
+    assert read().reason.startswith("services: whether the history is the same cannot be told: ")
 
 
 def test_a_cluster_whose_identity_changed_meanwhile_is_not_kept(

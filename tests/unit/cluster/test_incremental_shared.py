@@ -166,12 +166,12 @@ def test_a_state_of_another_cluster_or_of_another_version_is_none(
     reading = read()
     content = dump(reading.snapshot).encode()
     where = "the ConfigMap npm-netpol-state/production"
-    ConfigMapStore(client(), PLACE).write("objects", kept.encode(content, reading.versions, "another"))
+    ConfigMapStore(client(), PLACE).write("objects", kept.encode(content, reading.versions, "another", reading.newest))
     assert read().reason == f"what is kept is of another cluster: {where}"
     with monkeypatch.context() as context:
         context.setattr(kept, "projection", lambda: "another")
         ConfigMapStore(client(), PLACE).write(
-            "objects", kept.encode(content, reading.versions, reading.snapshot.cluster.uid)
+            "objects", kept.encode(content, reading.versions, reading.snapshot.cluster.uid, reading.newest)
         )
     assert read().reason == f"what is kept is from another version of the collection, or of Python: {where}"
     assert read().mode == "incremental"

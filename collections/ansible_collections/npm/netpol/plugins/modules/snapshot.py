@@ -47,7 +47,7 @@ options:
         what is kept is damaged, of another cluster or of another version of the collection, when the API has forgotten
         the history since, or when the identity may not watch.
       - If the directory cannot be written, you are warned, and the run goes on.
-      - Remove it when a cluster was restored from a backup of its C(etcd). No effect with O(src).
+      - No effect with O(src).
     type: path
   state_configmap:
     description:

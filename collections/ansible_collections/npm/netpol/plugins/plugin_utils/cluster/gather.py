@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..model.problem import Problem
 from ..model.snapshot import (
@@ -25,10 +25,22 @@ from . import project
 IDENTITY_NAMESPACE = "kube-system"
 
 
+class Newest(NamedTuple):
+    """The object of a kind that was changed last. ``namespace``: empty for a kind without one."""
+
+    version: int
+    namespace: str
+    name: str
+
+
 class Gathering:
-    """What was read so far. Raw objects are projected as they are added and not kept."""
+    """What was read so far. Raw objects are projected as they are added and not kept.
+
+    ``newest``: by kind, unless that object has been taken back, or no version is a number.
+    """
 
     def __init__(self) -> None:
+        self.newest: dict[str, Newest] = {}
         self.problems: list[Problem] = []
         self.cluster_uid = ""
         self._namespaces: dict[str, Namespace] = {}
@@ -60,6 +72,7 @@ class Gathering:
         Raises :class:`project.ObjectError` for an object without an identity.
         """
         item = project.PROJECTIONS[kind](raw, self.problems)
+        self._note_version(kind, raw)
         if kind == "Namespace":
             self._add_namespace(raw, item)
         else:
@@ -73,6 +86,8 @@ class Gathering:
         self._refused_namespaces |= other._refused_namespaces
         for kind, items in other._items.items():
             self._items[kind] += items
+        for kind, newest in other.newest.items():
+            self.newest[kind] = max(newest, self.newest.get(kind, newest))
 
     def identities(self, kind: str) -> set[tuple[str, str]]:
         """Namespace (empty for a kind without one) and name of all objects of a kind, refused ones included."""
@@ -86,6 +101,8 @@ class Gathering:
 
     def forget(self, kind: str, identities: Container[tuple[str, str]]) -> None:
         """Take these objects of a kind back, and what was wrong with them."""
+        if kind in self.newest and self.newest[kind][1:] in identities:
+            del self.newest[kind]
         self.problems = [
             problem
             for problem in self.problems
@@ -131,6 +148,13 @@ class Gathering:
             cluster_network_policies=cluster_policies,
             problems=self.problems,
         )
+
+    def _note_version(self, kind: str, raw: Mapping[str, Any]) -> None:
+        version = raw["metadata"].get("resourceVersion")
+        if isinstance(version, str) and version.isascii() and version.isdigit():
+            newest = self.newest.get(kind)
+            if not newest or int(version) > newest.version:
+                self.newest[kind] = Newest(int(version), *project.identity(kind, raw))
 
     def _add_namespace(self, raw: Mapping[str, Any], item: Namespace | None) -> None:
         _none, name = project.identity("Namespace", raw)

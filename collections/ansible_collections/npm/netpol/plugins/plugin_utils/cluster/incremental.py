@@ -22,7 +22,7 @@ from ..model.snapshot import Snapshot
 from . import kept
 from .client import ApiClient, ApiError
 from .configmaps import ConfigMapStore, StoreError
-from .gather import IDENTITY_NAMESPACE, Gathering
+from .gather import IDENTITY_NAMESPACE, Gathering, Newest
 from .kept import Kept, KeptError
 from .listing import PAGE_SIZE, collector_paused, list_into, serves_cluster_policies
 from .resources import CLUSTER_POLICIES, NAMESPACES, RESOURCES, Resource
@@ -40,6 +40,7 @@ class Reading:
 
     ``reason``: why the cluster, or the resources that it names, were listed in full; "" where none was. ``events``:
     how many changes were taken in. ``versions``: from which version the next reading can go on, for each resource.
+    ``newest``: of each kind the object that was changed last, by which the next reading knows the API's history again.
     ``file`` and ``store``: where to keep this reading; None where that is not known, or where no more would be kept
     than is. ``warnings``: what was wrong with the store, in words.
     """
@@ -49,6 +50,7 @@ class Reading:
     reason: str
     events: int
     versions: Mapping[str, str]
+    newest: Mapping[str, Newest]
     file: Path | None
     store: ConfigMapStore | None = None
     warnings: tuple[str, ...] = ()
@@ -64,7 +66,7 @@ class Reading:
             self.store.write(kept.BLOB, self._to_be_kept(content))
 
     def _to_be_kept(self, content: bytes) -> bytes:
-        return kept.encode(content, self.versions, self.snapshot.cluster.uid)
+        return kept.encode(content, self.versions, self.snapshot.cluster.uid, self.newest)
 
 
 def read(
@@ -75,7 +77,7 @@ def read(
     Raises :class:`ApiError` where a full reading does.
     """
     with collector_paused():
-        uid, state, reason = "", Kept(Snapshot(), {}), ""
+        uid, state, reason = "", Kept(Snapshot(), {}, {}), ""
         file: Path | None = None
         warnings: list[str] = []
         try:
@@ -105,6 +107,7 @@ def read(
             reason=reason,
             events=reader.events,
             versions=reader.versions,
+            newest=reader.newest,
             file=file if keep else None,
             store=store if store and store.known and keep else None,
             warnings=tuple(warnings),
@@ -145,6 +148,7 @@ class _Reader:
         self._kept_versions = state.versions
         self._page_size = page_size
         self._gathering = Gathering.of(state.snapshot)
+        self._gathering.newest.update(state.newest)
         self._resources: Sequence[Resource] = RESOURCES
         if serves_cluster_policies(client, self._gathering):
             self._resources = (*RESOURCES, CLUSTER_POLICIES)
@@ -183,6 +187,10 @@ class _Reader:
         self._read_missing_namespaces()
 
     @property
+    def newest(self) -> Mapping[str, Newest]:
+        return self._gathering.newest
+
+    @property
     def needs_one_page_each(self) -> bool:
         """Whether there is nothing that is better followed than listed."""
         return all(map(self._is_of_one_page, self._resources))
@@ -203,7 +211,8 @@ class _Reader:
                 return "nothing is kept of it"
             known = self._gathering.identities(resource.kind)
             try:
-                begun.append(Changes(self._client, resource, since, known))
+                newest = self._gathering.newest.get(resource.kind)
+                begun.append(Changes(self._client, resource, since, known, newest))
             except WatchError as error:
                 return str(error)
         return ""

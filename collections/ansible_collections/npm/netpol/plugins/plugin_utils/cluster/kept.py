@@ -23,9 +23,10 @@ from ..model import problem, snapshot
 from ..model.snapshot import Snapshot, SnapshotFormatError
 from . import gather
 from .configmaps import ConfigMapStore
+from .gather import Newest
 
 FORMAT = "npm.netpol/objects"
-VERSION = 1
+VERSION = 2
 # What the store in the cluster calls it.
 BLOB = "objects"
 
@@ -36,10 +37,14 @@ class KeptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """``versions``: of each resource (by its plural) that can go on, the version that the snapshot has it at."""
+    """``versions``: of each resource (by its plural) that can go on, the version that the snapshot has it at.
+
+    ``newest``: of each kind, where that is known, the object that was changed last.
+    """
 
     snapshot: Snapshot
     versions: Mapping[str, str]
+    newest: Mapping[str, Newest]
 
 
 def require_identity(uid: str) -> None:
@@ -86,7 +91,7 @@ def decode(content: bytes, uid: str, where: str) -> Kept:
         raise KeptError(f"what is kept is damaged: {where}: {error}") from error
 
 
-def encode(content: bytes, versions: Mapping[str, str], uid: str) -> bytes:
+def encode(content: bytes, versions: Mapping[str, str], uid: str, newest: Mapping[str, Newest]) -> bytes:
     """A snapshot (its JSON form, as bytes) of the cluster ``uid``, to be kept."""
     head = {
         "format": FORMAT,
@@ -94,6 +99,7 @@ def encode(content: bytes, versions: Mapping[str, str], uid: str) -> bytes:
         "projection": projection(),
         "cluster": uid,
         "resource_versions": dict(versions),
+        "newest": dict(newest),
     }
     rest = b"\n".join((json.dumps(head, sort_keys=True).encode(), content))
     return b"\n".join((hashlib.sha256(rest).hexdigest().encode(), rest))
@@ -123,7 +129,8 @@ def _digest_of(path: Path) -> str:
 def _decoded(head: Mapping[str, Any], text: bytes, where: str, uid: str) -> Kept:
     if head["format"] != FORMAT or head["version"] != VERSION or head["projection"] != projection():
         raise KeptError(f"what is kept is from another version of the collection, or of Python: {where}")
-    kept = Kept(snapshot.load(text.decode()), dict(head["resource_versions"]))
+    newest = {kind: Newest(*each) for kind, each in head["newest"].items()}
+    kept = Kept(snapshot.load(text.decode()), dict(head["resource_versions"]), newest)
     # Another run's snapshot under these versions would hide for good what lies between the two.
     of_snapshot = kept.snapshot.cluster.resource_versions
     if any(of_snapshot.get(plural) != version for plural, version in kept.versions.items()):

@@ -20,6 +20,10 @@ class Resource:
     def path(self) -> str:
         return f"{self.prefix}/{self.plural}"
 
+    def path_of(self, namespace: str, name: str) -> str:
+        """Of one object. ``namespace``: empty for a kind without one."""
+        return "/".join([self.prefix, *(["namespaces", namespace] if namespace else []), self.plural, name])
+
 
 NAMESPACES = Resource("namespaces", "Namespace", "/api/v1")
 NODES = Resource("nodes", "Node", "/api/v1")

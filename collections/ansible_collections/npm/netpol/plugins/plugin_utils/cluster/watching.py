@@ -14,7 +14,7 @@ from typing import Any
 
 from . import json_text, project
 from .client import ApiClient, ApiError, Lines
-from .gather import Gathering
+from .gather import Gathering, Newest
 from .listing import checked
 from .resources import Resource
 
@@ -24,7 +24,7 @@ Identity = tuple[str, str]
 # nothing changes; one that has much to tell takes all of it.
 _SECONDS = 3
 _TRIES = 2
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 
 
 class WatchError(Exception):
@@ -43,11 +43,14 @@ def version_and_size_of_list(client: ApiClient, resource: Resource) -> tuple[str
 class Changes:
     """What happened to one resource after ``since``, up to now.
 
-    ``known``: which objects there were at ``since``. The watch is open from the start, so that the server has the
-    changes of several resources ready while one is read. Raises :class:`ApiError` and :class:`WatchError`.
+    ``known``: which objects there were at ``since``; ``newest``: the one of them that was changed last. The watch is
+    open from the start, so that the server has the changes of several resources ready while one is read. Raises
+    :class:`ApiError` and :class:`WatchError`.
     """
 
-    def __init__(self, client: ApiClient, resource: Resource, since: str, known: Set[Identity]) -> None:
+    def __init__(
+        self, client: ApiClient, resource: Resource, since: str, known: Set[Identity], newest: Newest | None
+    ) -> None:
         self.resource = resource
         self.version, self._size = version_and_size_of_list(client, resource)
         # Each object that changed: projected as it is at the end, alone, or None for one that is gone.
@@ -55,11 +58,14 @@ class Changes:
         self.events = 0
         self._client = client
         self._known = known
+        self._newest = newest
         self._goal = _number(self.version, "the list's")
         self._at = _number(since, "the kept")
         if self._at > self._goal:
             raise WatchError(f"the kept resourceVersion {since} is newer than the API's {self.version}")
-        self._lines = self._watch() if self._at < self._goal else None
+        # Where they are equal nothing at all has happened in the cluster.
+        self._moved = self._at < self._goal
+        self._lines = self._watch() if self._moved else None
 
     def read(self) -> None:
         """Take in every change up to the version. Raises :class:`ApiError` and :class:`WatchError`."""
@@ -71,6 +77,8 @@ class Changes:
             broken = self._read_once() if self._at < self._goal else ""
             if self._at >= self._goal:
                 self._check_size()
+                if self._moved:
+                    self._check_history()
                 return
             # It has nothing to tell, and does not know that that is all: nor will it in three seconds more.
             if not broken and self.events == events:
@@ -83,6 +91,30 @@ class Changes:
         size = len(self._known | self.objects.keys()) - gone
         if self._size is not None and size != self._size:
             raise WatchError(f"{size} objects are known, and the API has {self._size}")
+
+    def _check_history(self) -> None:
+        """An API that was restored from a backup goes on counting from there, and forgets what was changed after it.
+
+        The last change that we know of is then not known there. Nothing else would tell, once it has counted beyond
+        the version that we have: not even that there is something to tell.
+        """
+        if not self._newest or self._newest[1:] in self.objects:
+            return
+        version, namespace, name = self._newest
+        what = "/".join(filter(None, (namespace, name)))
+        try:
+            item = self._client.get(self.resource.path_of(namespace, name))
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                raise WatchError(f"{what} is gone, and no change says so") from error
+            if error.status == _FORBIDDEN:
+                raise WatchError(f"whether the history is the same cannot be told: {error}") from error
+            raise
+        metadata = item.get("metadata") if isinstance(item, dict) else None
+        found = _number(metadata.get("resourceVersion") if isinstance(metadata, dict) else None, "an object's")
+        # What happened after the version that is wanted is not for now.
+        if found != version and found <= self._goal:
+            raise WatchError(f"{what} has the resourceVersion {found}, had {version}, and no change says so")
 
     def close(self) -> None:
         if self._lines:
