@@ -133,6 +133,8 @@ def test_what_protects_no_namespace_is_refused(run_compile: RunCompile, given: s
     reached, text = run_compile("-e", given, cut_off=("shop",))
     assert not reached
     assert "no node was touched: protected_namespaces: " in text
+    # Before 2.19, ansible-core prints the message as JSON.
+    text = text.replace("\\\\", "\\")
     assert entry in text.partition("protected_namespaces: ")[2].partition("is no name of a namespace")[0]
 
 
